@@ -1,0 +1,7 @@
+"""envtool: the Nix model for Python and Jupyter.
+
+The floors, top to bottom; an import goes only downwards (tests/test_architecture.py):
+cli, kernel, magics / workspace / plan, build / machine / sources / formats / errors.
+"""
+
+__version__ = "0.1.0"

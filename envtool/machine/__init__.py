@@ -1,0 +1,1 @@
+"""One module per resource of this machine: settings, database, store, roots, profiles, fetching."""

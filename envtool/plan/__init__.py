@@ -1,0 +1,1 @@
+"""From declaration to derivations: resolve and instantiate."""

@@ -1,0 +1,1 @@
+"""What the outside world's packages are: wheels, interpreters. Knowledge, no store."""
