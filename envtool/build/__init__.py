@@ -1,0 +1,1 @@
+"""From derivations to valid store paths: realise, unpack, compose."""
