@@ -1,0 +1,489 @@
+"""The fixtures every floor shares: tiny wheels made on the fly and a package index on loopback.
+
+A test that names their types imports them for the type checker only::
+
+    if TYPE_CHECKING:
+        from conftest import Index, MakeWheel
+"""
+
+import base64
+import csv
+import gzip
+import hashlib
+import html
+import io
+import json
+import re
+import socket
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+Tamper = Literal[
+    "absolute",  # a member named /tmp/…
+    "dotdot",  # a member named ../…
+    "drive",  # a member named C:/…
+    "no-record",  # no RECORD at all
+    "record-extra",  # RECORD names a file that is not there
+    "record-hash",  # RECORD gives another hash for one file
+    "record-missing",  # a file that RECORD does not name
+    "setuid",  # a member with mode 04755
+    "symlink",  # a member that is a symlink out of the tree
+    "truncated",  # the last bytes are gone
+]
+Behaviour = Literal["ok", "stall", "truncate"] | int
+"""How one path answers: as it should; never after the headers; half of the body; with a status."""
+
+JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class MakeWheel(Protocol):
+    """Write one wheel and return its path.
+
+    `files` are members by name; without any, a module of the distribution's name with its
+    `VERSION`. `entry_points` are groups of `name = object`. `data` are members below
+    `NAME-VERSION.data/`. `executable` lists the members that get mode 0755.
+    """
+
+    def __call__(
+        self,
+        name: str,
+        version: str = "1.0",
+        *,
+        tag: str = "py3-none-any",
+        files: Mapping[str, str | bytes] | None = None,
+        entry_points: Mapping[str, Mapping[str, str]] | None = None,
+        data: Mapping[str, str | bytes] | None = None,
+        executable: Sequence[str] = (),
+        requires: Sequence[str] = (),
+        requires_python: str | None = None,
+        tamper: Tamper | None = None,
+        folder: Path | None = None,
+    ) -> Path: ...
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _metadata(
+    name: str, version: str, requires: Sequence[str], requires_python: str | None
+) -> bytes:
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+    lines += [f"Requires-Python: {requires_python}"] if requires_python else []
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _entry_points(groups: Mapping[str, Mapping[str, str]]) -> bytes:
+    sections = (
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items())
+        for group, entries in groups.items()
+    )
+    return "\n".join(sections).encode()
+
+
+def _record(members: Mapping[str, bytes], name: str, tamper: Tamper | None) -> bytes:
+    rows = []
+    for member, content in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        rows.append([member, f"sha256={digest}", str(len(content))])
+    if tamper == "record-hash":
+        rows[0][1] = "sha256=" + "A" * 43
+    if tamper == "record-missing":
+        del rows[0]
+    if tamper == "record-extra":
+        rows.append(["nowhere.py", "sha256=" + "A" * 43, "1"])
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerows([*rows, [name, "", ""]])
+    return stream.getvalue().encode()
+
+
+_HOSTILE: Mapping[Tamper, str] = {
+    "absolute": "/tmp/envtool-escaped.txt",
+    "dotdot": "../envtool-escaped.txt",
+    "drive": "C:/envtool-escaped.txt",
+    "setuid": "setuid_tool",
+    "symlink": "link_out",
+}
+
+
+def _mode(member: str, tamper: Tamper | None, executable: Sequence[str]) -> int:
+    if tamper == "symlink" and member == _HOSTILE["symlink"]:
+        return stat.S_IFLNK | 0o777
+    if tamper == "setuid" and member == _HOSTILE["setuid"]:
+        return stat.S_IFREG | 0o4755
+    return stat.S_IFREG | (0o755 if member in executable else 0o644)
+
+
+def _write_wheel(
+    path: Path, members: Mapping[str, bytes], tamper: Tamper | None, executable: Sequence[str]
+) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in members.items():
+            info = zipfile.ZipInfo(member, EPOCH)
+            info.external_attr = _mode(member, tamper, executable) << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    if tamper == "truncated":
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) * 2 // 3])
+
+
+@pytest.fixture
+def make_wheel(tmp_path: Path) -> MakeWheel:
+    """Make wheels in a folder of the test; same arguments, same bytes."""
+
+    def make(
+        name: str,
+        version: str = "1.0",
+        *,
+        tag: str = "py3-none-any",
+        files: Mapping[str, str | bytes] | None = None,
+        entry_points: Mapping[str, Mapping[str, str]] | None = None,
+        data: Mapping[str, str | bytes] | None = None,
+        executable: Sequence[str] = (),
+        requires: Sequence[str] = (),
+        requires_python: str | None = None,
+        tamper: Tamper | None = None,
+        folder: Path | None = None,
+    ) -> Path:
+        module = re.sub(r"[-_.]+", "_", name)
+        stem, info = f"{module}-{version}", f"{module}-{version}.dist-info"
+        members = {
+            member: _bytes(content)
+            for member, content in (files or {f"{module}.py": f"VERSION = {version!r}\n"}).items()
+        }
+        members |= {f"{stem}.data/{part}": _bytes(text) for part, text in (data or {}).items()}
+        if tamper is not None and tamper in _HOSTILE:
+            members[_HOSTILE[tamper]] = b"../../../etc/passwd"
+        members[f"{info}/METADATA"] = _metadata(name, version, requires, requires_python)
+        members[f"{info}/WHEEL"] = (
+            f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        ).encode()
+        if entry_points:
+            members[f"{info}/entry_points.txt"] = _entry_points(entry_points)
+        if tamper != "no-record":
+            members[f"{info}/RECORD"] = _record(members, f"{info}/RECORD", tamper)
+        place = folder or tmp_path / "wheels"
+        place.mkdir(parents=True, exist_ok=True)
+        path = place / f"{stem}-{tag}.whl"
+        _write_wheel(path, members, tamper, executable)
+        return path
+
+    return make
+
+
+class MakeSdist(Protocol):
+    """Write one sdist of a module and a `pyproject.toml`, and return its path."""
+
+    def __call__(
+        self, name: str, version: str = "1.0", *, pyproject: str | None = None
+    ) -> Path: ...
+
+
+@pytest.fixture
+def make_sdist(tmp_path: Path) -> MakeSdist:
+    """Make sdists in a folder of the test; without `pyproject` the back end is setuptools."""
+
+    def make(name: str, version: str = "1.0", *, pyproject: str | None = None) -> Path:
+        module = re.sub(r"[-_.]+", "_", name)
+        project = pyproject or (
+            '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+            f'[project]\nname = "{name}"\nversion = "{version}"\n'
+            f'[tool.setuptools]\npy-modules = ["{module}"]\n'
+        )
+        members = {
+            "PKG-INFO": _metadata(name, version, (), None),
+            "pyproject.toml": project.encode(),
+            f"{module}.py": f"VERSION = {version!r}\n".encode(),
+        }
+        path = tmp_path / "sdists" / f"{module}-{version}.tar.gz"
+        path.parent.mkdir(exist_ok=True)
+        with (
+            gzip.GzipFile(path, "wb", mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w") as archive,
+        ):
+            for member, content in members.items():
+                info = tarfile.TarInfo(f"{module}-{version}/{member}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        return path
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request the index answered."""
+
+    method: str
+    path: str
+    """Without the query."""
+    status: int
+    """What it was answered with; 0 when it was left without a status."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    path: Path
+    yanked: bool
+    upload_time: str
+    requires_python: str | None
+
+    @property
+    def filename(self) -> str:
+        return self.path.name
+
+    @property
+    def project(self) -> str:
+        return re.sub(r"[-_.]+", "-", self.filename.split("-")[0]).lower()
+
+    def metadata(self) -> bytes | None:
+        """Return the METADATA of a wheel (PEP 658); None for an sdist or a broken archive."""
+        if self.path.suffix != ".whl" or not zipfile.is_zipfile(self.path):
+            return None
+        with zipfile.ZipFile(self.path) as archive:
+            for member in archive.namelist():
+                if member.endswith(".dist-info/METADATA"):
+                    return archive.read(member)
+        return None
+
+    def record(self, *, with_size: bool) -> dict[str, object]:
+        content = self.path.read_bytes()
+        metadata = self.metadata()
+        record: dict[str, object] = {
+            "filename": self.filename,
+            "url": f"../../files/{self.filename}",
+            "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
+            "upload-time": self.upload_time,
+            "yanked": self.yanked,
+        }
+        if with_size:
+            record["size"] = len(content)
+        if self.requires_python:
+            record["requires-python"] = self.requires_python
+        if metadata is not None:
+            record["core-metadata"] = {"sha256": hashlib.sha256(metadata).hexdigest()}
+        return record
+
+
+@dataclass
+class Index:
+    """A package index on loopback: PEP 691 (or, with `json` off, PEP 503) with PEP 658 metadata."""
+
+    root: str
+    """`http://127.0.0.1:PORT`, without trailing slash."""
+    json: bool = True
+    sizes: bool = True
+    """Whether the JSON pages say how long each file is."""
+    behaviour: dict[str, Behaviour | list[Behaviour]] = field(default_factory=dict)
+    """Path, such as `/simple/tiny/`, to how it answers; a list is used up one request at a time."""
+    log: list[Request] = field(default_factory=list)
+    """Every request, in the order of their answers."""
+    released: threading.Event = field(default_factory=threading.Event)
+    """Set when stalled answers are to end."""
+    _offers: dict[str, _Offer] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def url(self) -> str:
+        """Return the URL that uv and pip take as an index."""
+        return f"{self.root}/simple/"
+
+    def add(
+        self,
+        artifact: Path,
+        *,
+        yanked: bool = False,
+        upload_time: str = "2024-01-01T00:00:00Z",
+        requires_python: str | None = None,
+    ) -> str:
+        """Offer a wheel or sdist and return its URL."""
+        offer = _Offer(artifact, yanked, upload_time, requires_python)
+        self._offers[offer.filename] = offer
+        return self.file_url(offer.filename)
+
+    def file_url(self, filename: str) -> str:
+        """Return the URL of an offered file."""
+        return f"{self.root}/files/{filename}"
+
+    def paths(self, method: str = "GET") -> list[str]:
+        """Return the paths asked for so far with a method."""
+        return [request.path for request in self.log if request.method == method]
+
+    def behaviour_of(self, path: str) -> Behaviour:
+        """Return how this request is to be answered, using it up when a list was given."""
+        with self._lock:
+            given = self.behaviour.get(path, "ok")
+            if isinstance(given, list):
+                return given.pop(0) if given else "ok"
+            return given
+
+    def page(self, path: str, accept: str) -> tuple[str, bytes] | None:
+        """Return content type and body for a path; None when there is nothing."""
+        parts = path.strip("/").split("/")
+        if parts[0] == "simple":
+            return self._listing(parts[1:], accept)
+        if parts[0] == "files":
+            return self._file(parts[-1])
+        return None
+
+    def _listing(self, parts: Sequence[str], accept: str) -> tuple[str, bytes] | None:
+        names = sorted({offer.project for offer in self._offers.values()})
+        if not parts:
+            links = "".join(f'<a href="{name}/">{name}</a>\n' for name in names)
+            return "text/html", links.encode()
+        if parts[0] not in names:
+            return None
+        offers = [offer for offer in self._offers.values() if offer.project == parts[0]]
+        if self.json and JSON_TYPE in accept:
+            return JSON_TYPE, self._json(parts[0], offers)
+        return "text/html", self._html(offers)
+
+    def _json(self, name: str, offers: Sequence[_Offer]) -> bytes:
+        files = [offer.record(with_size=self.sizes) for offer in offers]
+        return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
+
+    @staticmethod
+    def _html(offers: Sequence[_Offer]) -> bytes:
+        lines = ["<!DOCTYPE html><html><body>"]
+        for offer in offers:
+            digest = hashlib.sha256(offer.path.read_bytes()).hexdigest()
+            extra = ' data-yanked=""' if offer.yanked else ""
+            if offer.requires_python:
+                extra += f' data-requires-python="{html.escape(offer.requires_python)}"'
+            if (metadata := offer.metadata()) is not None:
+                extra += f' data-core-metadata="sha256={hashlib.sha256(metadata).hexdigest()}"'
+            href = f"../../files/{offer.filename}#sha256={digest}"
+            lines.append(f'<a href="{href}"{extra}>{offer.filename}</a>')
+        return "\n".join([*lines, "</body></html>"]).encode()
+
+    def _file(self, name: str) -> tuple[str, bytes] | None:
+        if name in self._offers:
+            return "application/octet-stream", self._offers[name].path.read_bytes()
+        offer = self._offers.get(name.removesuffix(".metadata"))
+        metadata = offer.metadata() if offer is not None else None
+        return None if metadata is None else ("text/plain", metadata)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    index: Index
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.connections: set[socket.socket] = set()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients hang up in the tests on purpose."""
+
+    def hang_up(self) -> None:
+        for connection in tuple(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # the client was first
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing: `Index.log` is the log."""
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        index = self.server.index
+        path = unquote(urlsplit(self.path).path)
+        behaviour = index.behaviour_of(path)
+        page = index.page(path, self.headers.get("Accept", ""))
+        if isinstance(behaviour, int) or page is None:
+            status = behaviour if isinstance(behaviour, int) else HTTPStatus.NOT_FOUND
+            self._note(path, status)
+            self._send(status, "text/plain", b"no\n")
+        elif behaviour == "stall":
+            self._note(path, 0)
+            index.released.wait()
+            self.close_connection = True
+        else:
+            self._page(path, *page, truncate=behaviour == "truncate")
+
+    def _page(self, path: str, content_type: str, body: bytes, *, truncate: bool) -> None:
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        headers, status, part = {}, HTTPStatus.OK, body
+        if wanted and int(wanted[1]) < len(body):
+            start, end = int(wanted[1]), min(int(wanted[2] or len(body)), len(body) - 1)
+            status, part = HTTPStatus.PARTIAL_CONTENT, body[start : end + 1]
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(body)}"
+        self._note(path, status)
+        self._send(status, content_type, part, headers, truncate=truncate)
+
+    def _note(self, path: str, status: int) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.index.log.append(Request(self.command, path, int(status), headers))
+
+    def _send(
+        self,
+        status: int,
+        content_type: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        truncate: bool = False,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Cache-Control", "no-cache")
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[: len(body) // 2] if truncate else body)
+        self.close_connection = self.close_connection or truncate
+
+
+@pytest.fixture
+def index() -> Iterator[Index]:
+    """Serve an empty package index on loopback for the length of one test."""
+    with _Server() as server:
+        server.index = Index(f"http://127.0.0.1:{server.server_address[1]}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.index
+        finally:
+            server.index.released.set()
+            server.hang_up()
+            server.shutdown()
+            thread.join()
