@@ -1,91 +1,148 @@
-"""The lock: PEP 751 `pylock.toml`, with `[tool.envtool]` for what PEP 751 has no word for."""
+"""The lock: PEP 751 `pylock.toml`, with `[tool.envtool]` for what PEP 751 has no word for.
 
-from dataclasses import dataclass
-from typing import Literal
+Ours and any other tool's pylock are read; only ours is written. One artifact and one dependency
+stand on a line of their own, packages are sorted by name, and nothing of the moment (upload
+times, the resolver's version) is kept, so that the same lock is the same bytes and a diff of two
+locks reads as what changed.
 
+`[tool.envtool]` stands before the packages: `declaration` (digest of what the lock answers),
+`direct` (the names the declaration asks for itself) and the `python` table. After the packages
+comes one `builds` table per source package with what its build back end needs.
+"""
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """One file to fetch, pinned by its SHA-256."""
+from collections.abc import Iterable, Iterator, Sequence
 
-    filename: str
-    url: str | None
-    """None when `path` says where it lies."""
-    path: str | None
-    """Relative to the lock's folder, or absolute; None when `url` is given."""
-    size: int | None
-    """Bytes; None when the index did not say."""
-    sha256: str
-    """64 lower-case hex digits."""
+from envtool.formats.lock_reader import parse
+from envtool.formats.locked import (
+    Artifact,
+    BuildRequirements,
+    Directory,
+    Lock,
+    LockedPackage,
+    LockedPython,
+    Vcs,
+    basename,
+    package_order,
+)
+from envtool.formats.selection import select
 
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """A local project."""
-
-    path: str
-    """Relative to the lock's folder, or absolute."""
-    editable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Vcs:
-    """A commit of a repository."""
-
-    type: str
-    url: str
-    commit_id: str
-    subdirectory: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LockedPackage:
-    """One package; exactly one of wheels/sdist, archive, directory and vcs says where it comes from."""
-
-    name: str
-    """Normalised (PEP 503)."""
-    version: str | None
-    """None for a directory or VCS package whose version is dynamic."""
-    marker: str | None
-    wheels: tuple[Artifact, ...] = ()
-    sdist: Artifact | None = None
-    archive: Artifact | None = None
-    directory: Directory | None = None
-    vcs: Vcs | None = None
-    dependencies: tuple[str, ...] = ()
-    """Normalised names of the packages in this lock that it requires; sorted."""
-    direct: bool = False
-    """The declaration itself asks for it."""
+__all__ = [
+    "Artifact",
+    "BuildRequirements",
+    "Directory",
+    "Lock",
+    "LockedPackage",
+    "LockedPython",
+    "Vcs",
+    "parse",
+    "render",
+    "select",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class LockedPython:
-    """The interpreter the lock was made for."""
+def _quote(text: str) -> str:
+    """Return a TOML basic string; JSON's escapes are TOML's but for DEL."""
+    import json
 
-    source: Literal["host"]
-    version: str
-    """Feature release, `3.11`."""
-    implementation: str
-    """`cpython`."""
-    platform: str
-    """uv's name of the target platform, such as `x86_64-manylinux_2_40`."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-@dataclass(frozen=True, slots=True)
-class BuildRequirements:
-    """What the build back end of one source package needs, locked like everything else."""
-
-    package: str
-    packages: tuple[LockedPackage, ...]
+def _array(key: str, items: Iterable[str]) -> Iterator[str]:
+    lines = [f"    {item}," for item in items]
+    if lines:
+        yield "\n".join([f"{key} = [", *lines, "]"])
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """A declaration's answer: every package and where its bytes come from."""
+def _inline(**entries: str | int | bool | None) -> str:
+    parts = []
+    for key, value in entries.items():
+        if value is None or value is False:
+            continue
+        shown = _quote(value) if isinstance(value, str) else str(value).lower()
+        parts.append(f"{key.replace('_', '-')} = {shown}")
+    return f"{{ {', '.join(parts)} }}"
 
-    python: LockedPython
-    packages: tuple[LockedPackage, ...]
-    """Sorted by name."""
-    builds: tuple[BuildRequirements, ...]
-    declaration: str
-    """Digest of the declaration it answers (`envtool.formats.declaration.lock_digest`)."""
+
+def _artifact(artifact: Artifact) -> str:
+    location = artifact.url or artifact.path or ""
+    name = None if basename(location) == artifact.filename else artifact.filename
+    head = _inline(name=name, url=artifact.url, path=artifact.path, size=artifact.size)
+    return f"{head[:-2]}, hashes = {_inline(sha256=artifact.sha256)} }}"
+
+
+def _package(package: LockedPackage, header: str) -> str:
+    lines = [header, f"name = {_quote(package.name)}"]
+    if package.version is not None:
+        lines.append(f"version = {_quote(package.version)}")
+    if package.marker is not None:
+        lines.append(f"marker = {_quote(package.marker)}")
+    lines += _array("dependencies", (_inline(name=name) for name in package.dependencies))
+    if vcs := package.vcs:
+        table = _inline(
+            type=vcs.type, url=vcs.url, commit_id=vcs.commit_id, subdirectory=vcs.subdirectory
+        )
+        lines.append(f"vcs = {table}")
+    if directory := package.directory:
+        table = _inline(path=directory.path, editable=directory.editable)
+        lines.append(f"directory = {table}")
+    if package.archive is not None:
+        lines.append(f"archive = {_artifact(package.archive)}")
+    if package.sdist is not None:
+        lines.append(f"sdist = {_artifact(package.sdist)}")
+    lines += _array("wheels", map(_artifact, package.wheels))
+    return "\n".join(lines)
+
+
+def _head(python: LockedPython) -> str:
+    lines = [
+        'lock-version = "1.0"',
+        'created-by = "envtool"',
+        f"requires-python = {_quote(f'=={python.version}.*')}",
+    ]
+    if python.platform:
+        machine = python.platform.split("-")[0]
+        marker = f"sys_platform == 'linux' and platform_machine == '{machine}'"
+        lines.append(f"environments = [{_quote(marker)}]")
+    return "\n".join(lines)
+
+
+def _ours(lock: Lock) -> str:
+    direct = sorted({package.name for package in lock.packages if package.direct})
+    lines = ["[tool.envtool]"]
+    if lock.declaration:
+        lines.append(f"declaration = {_quote(lock.declaration)}")
+    return "\n".join([*lines, *_array("direct", map(_quote, direct))])
+
+
+def _python(python: LockedPython) -> str:
+    lines = [
+        "[tool.envtool.python]",
+        f"source = {_quote(python.source)}",
+        f"version = {_quote(python.version)}",
+        f"implementation = {_quote(python.implementation)}",
+        f"platform = {_quote(python.platform)}",
+    ]
+    return "\n".join(lines)
+
+
+def _builds(builds: Sequence[BuildRequirements]) -> Iterator[str]:
+    for build in sorted(builds, key=lambda build: build.package):
+        yield f"[[tool.envtool.builds]]\npackage = {_quote(build.package)}"
+        for package in sorted(build.packages, key=package_order):
+            yield _package(package, "[[tool.envtool.builds.packages]]")
+
+
+def render(lock: Lock) -> str:
+    """Return the text of a lock; `parse` gives the same lock back.
+
+    Pure: the same lock is the same bytes. Ends in one newline.
+    """
+    packages = sorted(lock.packages, key=package_order)
+    blocks = [
+        _head(lock.python),
+        _ours(lock),
+        _python(lock.python),
+        *(_package(package, "[[packages]]") for package in packages),
+        *_builds(lock.builds),
+    ]
+    return "\n\n".join(blocks) + "\n"

@@ -1,0 +1,106 @@
+"""The values a lock is made of; `envtool.formats.lock` reads and writes them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file to fetch, pinned by its SHA-256."""
+
+    filename: str
+    url: str | None
+    """None when `path` says where it lies."""
+    path: str | None
+    """Relative to the lock's folder, or absolute; None when `url` is given."""
+    size: int | None
+    """Bytes; None when the index did not say."""
+    sha256: str
+    """64 lower-case hex digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A local project."""
+
+    path: str
+    """Relative to the lock's folder, or absolute."""
+    editable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vcs:
+    """A commit of a repository."""
+
+    type: str
+    url: str
+    commit_id: str
+    subdirectory: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """One package; wheels and sdist, archive, directory or vcs says where it comes from."""
+
+    name: str
+    """Normalised (PEP 503)."""
+    version: str | None
+    """None for a directory or VCS package whose version is dynamic."""
+    marker: str | None
+    wheels: tuple[Artifact, ...] = ()
+    sdist: Artifact | None = None
+    archive: Artifact | None = None
+    directory: Directory | None = None
+    vcs: Vcs | None = None
+    dependencies: tuple[str, ...] = ()
+    """Normalised names of the packages in this lock that it requires; sorted."""
+    direct: bool = False
+    """The declaration itself asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPython:
+    """The interpreter the lock was made for."""
+
+    source: Literal["host"]
+    version: str
+    """Feature release, `3.11`."""
+    implementation: str
+    """`cpython`."""
+    platform: str
+    """uv's name of the target, such as `x86_64-manylinux_2_40`; empty in another tool's lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequirements:
+    """What the build back end of one source package needs, locked like everything else."""
+
+    package: str
+    packages: tuple[LockedPackage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A declaration's answer: every package and where its bytes come from."""
+
+    python: LockedPython
+    packages: tuple[LockedPackage, ...]
+    """Sorted by name."""
+    builds: tuple[BuildRequirements, ...]
+    declaration: str
+    """Digest of the declaration it answers; empty in another tool's lock."""
+
+
+def basename(location: str) -> str:
+    """Return the file name a URL or path ends in, percent signs decoded."""
+    name = location.split("#", 1)[0].split("?", 1)[0].rsplit("/", 1)[-1]
+    if "%" in name:
+        from urllib.parse import unquote
+
+        return unquote(name)
+    return name
+
+
+def package_order(package: LockedPackage) -> tuple[str, str, str]:
+    """Return the sort key of packages in a lock."""
+    return (package.name, package.version or "", package.marker or "")
