@@ -1,0 +1,96 @@
+"""The Linux calls that Python has no name for: syncfs, renameat2, and who holds a lock."""
+
+import ctypes
+import errno
+import os
+from functools import cache
+
+_AT_FDCWD = -100
+_NO_REPLACE = 1
+_EXCHANGE = 2
+_UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
+_LOCK_FIELDS = 6
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def sync_file_system(path: str) -> None:
+    """Wait until everything written to the file system of `path` is on the disk.
+
+    One call for a whole batch: 18,000 fsync calls take minutes.
+
+    :raises OSError: the disk refused something written since the last call.
+    """
+    call = getattr(_libc(), "syncfs", None)
+    if call is None:
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if call(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(descriptor)
+
+
+def rename_new(source: str, target: str) -> bool:
+    """Rename atomically unless `target` exists; return whether it was done."""
+    number = _renameat2(source, target, _NO_REPLACE)
+    if number in _UNSUPPORTED:
+        if os.path.lexists(target):
+            return False
+        os.rename(source, target)
+        return True
+    return _done(number, source, target, errno.EEXIST)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Swap two existing paths atomically; return False when `other` is no longer there.
+
+    File systems without the call get two renames, between which `other` is missing.
+    """
+    number = _renameat2(one, other, _EXCHANGE)
+    if number in _UNSUPPORTED:
+        aside = f"{one}-aside"
+        os.rename(other, aside)
+        os.rename(one, other)
+        os.rename(aside, one)
+        return True
+    return _done(number, one, other, errno.ENOENT)
+
+
+def _renameat2(source: str, target: str, flags: int) -> int:
+    call = getattr(_libc(), "renameat2", None)
+    if call is None:
+        return errno.ENOSYS
+    names = (os.fsencode(source), os.fsencode(target))
+    if call(_AT_FDCWD, names[0], _AT_FDCWD, names[1], flags) == 0:
+        return 0
+    return ctypes.get_errno()
+
+
+def _done(number: int, source: str, target: str, refusal: int) -> bool:
+    if number == 0:
+        return True
+    if number == refusal and os.path.lexists(source):
+        return False
+    raise OSError(number, os.strerror(number), source, None, target)
+
+
+def lock_holder(descriptor: int) -> int | None:
+    """Return the process that holds a flock on the open file; None when it cannot be told.
+
+    A holder in another pid namespace cannot be named (proc(5), `/proc/locks`).
+    """
+    status = os.fstat(descriptor)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with open("/proc/locks", encoding="ascii") as locks:
+        for line in locks:
+            fields = line.split()
+            if "->" not in fields and len(fields) >= _LOCK_FIELDS and fields[5] == device:
+                return int(fields[4]) if int(fields[4]) > 0 else None
+    return None

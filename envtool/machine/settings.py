@@ -1,0 +1,142 @@
+"""Settings: where the root lies and how much of the machine may be used.
+
+The only reader of environment variables: everything below and above takes a `Settings`.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from envtool.errors import StoreError
+
+MOST_JOBS = 8
+"""More unpackers than this only wait for the same disk."""
+
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things lie and how they are done. Paths are absolute, without a trailing slash."""
+
+    root: str
+    """Holds everything of envtool's: `store`, `var` and `cache`."""
+    jobs: int = 1
+    """How many units may be realised at once; at least 1."""
+    offline: bool = False
+    """Nothing may be fetched; what is in the store still works."""
+    fsync: bool = True
+    """Flush objects to the disk before they are registered. Without it a power cut may leave
+    registered objects damaged; a killed process never does."""
+
+    @property
+    def store(self) -> str:
+        """The physical store directory."""
+        return f"{self.root}/store"
+
+    @property
+    def state(self) -> str:
+        """What Nix calls its state directory."""
+        return f"{self.root}/var"
+
+    @property
+    def database(self) -> str:
+        """The SQLite file that says which store paths are valid."""
+        return f"{self.state}/db/db.sqlite"
+
+    @property
+    def gcroots(self) -> str:
+        """Links below it keep what they point to."""
+        return f"{self.state}/gcroots"
+
+    @property
+    def temproots(self) -> str:
+        """Where a real Nix working on our store notes what it is about to use."""
+        return f"{self.state}/temproots"
+
+    @property
+    def profiles(self) -> str:
+        """One folder per profile, with its generations."""
+        return f"{self.state}/profiles"
+
+    @property
+    def logs(self) -> str:
+        """The output of builders."""
+        return f"{self.state}/log"
+
+    @property
+    def cache(self) -> str:
+        """What can be made again: bytecode, answers of indexes."""
+        return f"{self.root}/cache"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that the variables ask for.
+
+    `ENVTOOL_ROOT` (absolute; default `envtool` below the user's data directory),
+    `ENVTOOL_JOBS` (default the processors at hand, at most 8), `ENVTOOL_OFFLINE` and
+    `ENVTOOL_FSYNC` (1 or 0). An empty variable counts as unset.
+
+    :raises StoreError: a variable has another form, or no root can be determined.
+    """
+    return Settings(
+        root=_root(environ),
+        jobs=_jobs(environ.get("ENVTOOL_JOBS", "")),
+        offline=_flag(environ, "ENVTOOL_OFFLINE", default=False),
+        fsync=_flag(environ, "ENVTOOL_FSYNC", default=True),
+    )
+
+
+def _root(environ: Mapping[str, str]) -> str:
+    root = environ.get("ENVTOOL_ROOT", "")
+    if not root:
+        return f"{_user_data(environ).rstrip('/')}/envtool"
+    if not os.path.isabs(root):
+        raise StoreError(
+            f"ENVTOOL_ROOT is {root!r}, which is not an absolute path",
+            hint=f"export ENVTOOL_ROOT={os.path.abspath(root)}",
+        )
+    return "/" + "/".join(part for part in root.split("/") if part not in {"", "."})
+
+
+def _user_data(environ: Mapping[str, str]) -> str:
+    """Return what `platformdirs.user_data_dir()` does, whose import takes 9 ms."""
+    data = environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(data):
+        return data
+    home = environ.get("HOME", "")
+    return f"{(home if os.path.isabs(home) else _home_of_account()).rstrip('/')}/.local/share"
+
+
+def _home_of_account() -> str:
+    import pwd
+
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        home = ""
+    if not os.path.isabs(home):
+        raise StoreError(
+            f"there is no home directory to keep the store in: "
+            f"HOME is not set and user {os.getuid()} has none",
+            hint="export ENVTOOL_ROOT=/a/directory/of/yours",
+        )
+    return home
+
+
+def _jobs(text: str) -> int:
+    if not text:
+        return min(len(os.sched_getaffinity(0)), MOST_JOBS)
+    if not (text.isascii() and text.isdigit()) or int(text[:9]) < 1:
+        raise StoreError(f"ENVTOOL_JOBS is {text!r}, which is not a whole number from 1")
+    return int(text[:9])
+
+
+def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environ.get(name, "").lower()
+    if not text:
+        return default
+    if text in _YES or text in _NO:
+        return text in _YES
+    raise StoreError(f"{name} is {environ[name]!r}, which is neither 1 nor 0")

@@ -1,0 +1,345 @@
+"""The store: immutable objects below the physical store directory, valid once registered.
+
+Adding is always the same four steps: write beside the others under a temporary name, rename
+into place, flush the file system once for the whole batch, register the rows. A process killed
+between any two of them leaves files that nobody takes for valid, and that the collector
+removes. Who adds, or counts on what is valid, holds `Store.shared` so that it stays away.
+"""
+
+import itertools
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from envtool.errors import StoreError
+from envtool.formats import nar
+from envtool.formats.derivation import Derivation, parse, render
+from envtool.formats.hashing import Hash
+from envtool.formats.storepath import (
+    StorePath,
+    make_fixed_output,
+    make_source,
+    make_text,
+)
+from envtool.machine import linux
+from envtool.machine.database import Database, PathInfo
+from envtool.machine.disk import disk_errors
+from envtool.machine.graph import references_first
+from envtool.machine.locks import CollectorLock, OnWait, file_lock
+from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
+from envtool.machine.tree import Exclude, dump_tree
+
+if TYPE_CHECKING:
+    from envtool.machine.settings import Settings
+
+TEMPORARY = ".tmp-"
+"""How the name of everything unfinished begins; the pid of its maker follows."""
+_DRV = ".drv"
+_LONGEST_HINT = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text object that is to be added, such as a `.drv` file."""
+
+    name: str
+    data: bytes
+    references: frozenset[StorePath] = frozenset()
+
+
+class Store:
+    """One store. Nothing is created before something is added; all methods are thread-safe."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+        self.database = Database(settings.database)
+        self._collector = CollectorLock(f"{settings.state}/gc.lock")
+        self._numbers = itertools.count()
+        self._made = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database; the next use opens it again."""
+        self.database.close()
+
+    # -- asking
+
+    def physical(self, path: StorePath) -> str:
+        """Return where the object lies on this machine, whether it is valid or not."""
+        return f"{self.settings.store}/{path}"
+
+    def is_valid(self, path: StorePath) -> bool:
+        """Return whether the path is registered."""
+        return bool(self.database.valid([path]))
+
+    def valid(self, paths: Iterable[StorePath]) -> set[StorePath]:
+        """Return those of `paths` that are registered, in one query."""
+        return self.database.valid(paths)
+
+    def info(self, path: StorePath) -> PathInfo:
+        """Return what is registered about `path`. :raises StoreError: it is not valid."""
+        return self.infos([path])[path]
+
+    def infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
+        """Return what is registered about each path. :raises StoreError: one is not valid."""
+        wanted = set(paths)
+        found = self.database.infos(wanted)
+        _require(wanted - found.keys())
+        return found
+
+    def closure(self, paths: Iterable[StorePath]) -> list[StorePath]:
+        """Return `paths` and all they need, references before referrers, the same every time.
+
+        :raises StoreError: one of `paths` is not valid.
+        """
+        wanted = set(paths)
+        graph = self.database.requisites(wanted)
+        _require(wanted - graph.keys())
+        return references_first(graph)
+
+    def referrers(self, path: StorePath) -> set[StorePath]:
+        """Return the valid paths that refer to `path` directly, itself included if it does."""
+        return self.database.referrers(path)
+
+    def read_derivation(self, path: StorePath) -> Derivation:
+        """Return the derivation in a `.drv` object. :raises StoreError: it is not there."""
+        with (
+            disk_errors(f"read derivation {path}"),
+            open(
+                self.physical(path), encoding="utf-8", errors="surrogateescape", newline=""
+            ) as file,
+        ):
+            text = file.read()
+        return parse(text, path.name.removesuffix(_DRV))
+
+    # -- locking
+
+    @contextmanager
+    def shared(self, on_wait: OnWait | None = None) -> Iterator[None]:
+        """Keep the collector away while things are added, or used before they have a root."""
+        with self._collector.shared(on_wait):
+            yield
+
+    @contextmanager
+    def exclusive(self, on_wait: OnWait | None = None) -> Iterator[None]:
+        """Keep everybody else from adding: the collector's side of `shared`."""
+        with self._collector.exclusive(on_wait):
+            yield
+
+    @contextmanager
+    def lock_path(
+        self, path: StorePath, *, wait: bool = True, on_wait: OnWait | None = None
+    ) -> Iterator[bool]:
+        """Be the only one, of all threads and processes, who makes `path`; gives True.
+
+        Whoever waited asks `is_valid` again. Waiting longer than a second calls `on_wait` once
+        with a sentence. Without `wait` it gives False at once if somebody else makes it.
+        """
+        self._make_directory()
+        lock = f"{self.physical(path)}.lock"
+        with file_lock(lock, str(path), wait=wait, on_wait=on_wait) as held:
+            yield held
+
+    # -- adding
+
+    def scratch(self, name: str) -> str:
+        """Return a path in the store directory that nobody else uses; nothing is there yet.
+
+        Make a file or a directory of it; `place` renames it. Call it under `shared`.
+        """
+        self._make_directory()
+        number = next(self._numbers)
+        token = secrets.token_hex(4)
+        return (
+            f"{self.settings.store}/{TEMPORARY}{os.getpid()}-{token}{number}-{name[:_LONGEST_HINT]}"
+        )
+
+    def _make_directory(self) -> None:
+        if not self._made.is_set():
+            with disk_errors("make the store directory"):
+                os.makedirs(self.settings.store, 0o755, exist_ok=True)
+            self._made.set()
+
+    def place(self, temporary: str, path: StorePath, *, canonical: bool) -> None:
+        """Move a finished object to its place; it is valid only after `sync` and `register`.
+
+        `canonical` promises modes 0444 and 0555 and mtime 1 all over; otherwise they are given.
+        If the path is valid already, `temporary` is deleted; an unregistered leftover in its
+        place is replaced.
+
+        :raises StoreError: the tree holds a device, socket or FIFO, or the disk refuses.
+        """
+        with disk_errors(f"place {path}"):
+            if not canonical:
+                canonicalise(temporary)
+            moved_up = self._let_move(temporary)
+            while not linux.rename_new(temporary, self.physical(path)):
+                if self.is_valid(path):
+                    delete_tree(temporary)
+                    return
+                if linux.exchange(temporary, self.physical(path)):
+                    delete_tree(temporary)
+                    break
+            if moved_up:
+                os.chmod(self.physical(path), DIRECTORY_MODE)
+                os.utime(self.physical(path), (MTIME, MTIME))
+
+    def _let_move(self, temporary: str) -> bool:
+        """Make a directory from elsewhere writable: moving it changes its `..` entry."""
+        if os.path.dirname(temporary) == self.settings.store or os.path.islink(temporary):
+            return False
+        if is_directory := os.path.isdir(temporary):
+            os.chmod(temporary, 0o700)
+        return is_directory
+
+    def sync(self) -> None:
+        """Wait until all that was placed is on the disk; once per batch, before `register`."""
+        if self.settings.fsync and os.path.isdir(self.settings.store):
+            with disk_errors("flush the store to the disk"):
+                linux.sync_file_system(self.settings.store)
+
+    def register(self, infos: Sequence[PathInfo]) -> None:
+        """Make placed objects valid, in one transaction.
+
+        :raises StoreError: a reference is neither valid nor in the batch; references within
+            the batch form a cycle.
+        """
+        references_first({info.path: info.references for info in infos})
+        outputs = {
+            info.path: _output_paths(self.read_derivation(info.path))
+            for info in infos
+            if info.path.endswith(_DRV)
+        }
+        self.database.register(infos, outputs)
+
+    def add_text(self, name: str, data: bytes, references: Iterable[StorePath] = ()) -> StorePath:
+        """Add a text object; return its path. :raises StoreError: a reference is not valid."""
+        return self.add_texts([Text(name, data, frozenset(references))])[0]
+
+    def add_texts(self, texts: Iterable[Text]) -> list[StorePath]:
+        """Add text objects, which may refer to each other; return their paths in order."""
+        batch = [(make_text(text.name, text.data, text.references), text) for text in texts]
+        with self.shared():
+            valid = self.valid(path for path, _ in batch)
+            missing = {path: text for path, text in batch if path not in valid}
+            for path, text in missing.items():
+                self._place_text(path, text.data)
+            if missing:
+                self.sync()
+                self.register([_text_info(path, text) for path, text in missing.items()])
+        return [path for path, _ in batch]
+
+    def _place_text(self, path: StorePath, data: bytes) -> None:
+        temporary = self.scratch(path.name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            with (
+                disk_errors(f"write {path}"),
+                open(os.open(temporary, flags, 0o600), "wb") as file,
+            ):
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o444)
+                os.utime(file.fileno(), (MTIME, MTIME))
+            self.place(temporary, path, canonical=True)
+        except BaseException:
+            delete_tree(temporary)
+            raise
+
+    def add_derivations(self, derivations: Iterable[Derivation]) -> list[StorePath]:
+        """Add the `.drv` objects that are missing; return the paths of all, in order.
+
+        :raises StoreError: an input is neither valid nor among them.
+        """
+        return self.add_texts(
+            Text(
+                f"{derivation.name}{_DRV}",
+                render(derivation).encode("utf-8", "surrogateescape"),
+                derivation.references(),
+            )
+            for derivation in derivations
+        )
+
+    def add_tree(self, source: str, name: str, *, exclude: Exclude | None = None) -> StorePath:
+        """Add a file or a directory by its contents; it is copied only if it is not valid yet.
+
+        :raises StoreError: it cannot be read, or holds what a store object cannot hold.
+        """
+        with self.shared(), disk_errors(f"add {source} to the store"):
+            sink = nar.HashingSink()
+            dump_tree(source, sink, exclude=exclude)
+            path = make_source(name, sink.hash.digest)
+            if self.is_valid(path):
+                return path
+            temporary = self.scratch(name)
+            try:
+                sink = nar.HashingSink()
+                dump_tree(source, sink, exclude=exclude, target=temporary)
+                # The copy counts: the source may have changed since it was hashed.
+                path = make_source(name, sink.hash.digest)
+                self.place(temporary, path, canonical=False)
+            except BaseException:
+                delete_tree(temporary)
+                raise
+            ca = f"fixed:r:{sink.hash}"
+            self.sync()
+            self.register([PathInfo(path, sink.hash, sink.size, frozenset(), ca=ca)])
+        return path
+
+    def add_file(
+        self,
+        temporary: str,
+        name: str,
+        content: Hash,
+        *,
+        archive: tuple[Hash, int] | None = None,
+        register: bool = True,
+    ) -> PathInfo:
+        """Move a file, whose bytes were checked against `content`, in as a flat fixed output.
+
+        `temporary` is a `scratch` file. `archive` is the hash and the size of its NAR if the
+        caller has them; else the file is read again. Without `register` the caller does `sync`
+        and `register` for a whole batch.
+        """
+        path = make_fixed_output(name, content)
+        with self.shared(), disk_errors(f"add {name} to the store"):
+            os.chmod(temporary, 0o444)
+            nar_hash, nar_size = archive or nar.hash_path(temporary)
+            self.place(temporary, path, canonical=False)
+            info = PathInfo(path, nar_hash, nar_size, frozenset(), ca=f"fixed:{content}")
+            if register:
+                self.sync()
+                self.register([info])
+        return info
+
+
+def _require(missing: set[StorePath]) -> None:
+    if missing:
+        raise StoreError(
+            f"not in the store: {', '.join(sorted(missing))}", hint="realise it: envtool build"
+        )
+
+
+def _output_paths(derivation: Derivation) -> dict[str, StorePath]:
+    return {
+        name: output.path for name, output in derivation.outputs.items() if output.path is not None
+    }
+
+
+def _text_info(path: StorePath, text: Text) -> PathInfo:
+    sink = nar.HashingSink()
+    sink(nar.MAGIC)
+    sink(nar.regular_open(len(text.data), executable=False))
+    sink(text.data)
+    sink(nar.regular_close(len(text.data)))
+    ca = f"text:{Hash.of(text.data)}"
+    return PathInfo(path, sink.hash, sink.size, text.references, ca=ca)
