@@ -229,6 +229,7 @@ class Store:
         """Add text objects, which may refer to each other; return their paths in order."""
         batch = [(make_text(text.name, text.data, text.references), text) for text in texts]
         with self.shared():
+            self._check_references(batch)
             valid = self.valid(path for path, _ in batch)
             missing = {path: text for path, text in batch if path not in valid}
             for path, text in missing.items():
@@ -237,6 +238,11 @@ class Store:
                 self.sync()
                 self.register([_text_info(path, text) for path, text in missing.items()])
         return [path for path, _ in batch]
+
+    def _check_references(self, batch: Sequence[tuple[StorePath, Text]]) -> None:
+        """Refuse a batch that could not be registered before anything of it is written."""
+        needed = {reference for _, text in batch for reference in text.references}
+        _require(needed.difference(path for path, _ in batch) - self.valid(needed))
 
     def _place_text(self, path: StorePath, data: bytes) -> None:
         temporary = self.scratch(path.name)
