@@ -1,0 +1,282 @@
+"""The built-in builders: each turns one derivation into a placed, not yet registered store object.
+
+They run in process. What runs code of a package, the building of source projects, is
+`envtool.build.project`.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from envtool.build import bytecode, project
+from envtool.build.compose import Component, Specification, compose
+from envtool.build.unpack import unpack
+from envtool.errors import BuildError
+from envtool.formats import nar
+from envtool.formats.derivation import Derivation
+from envtool.formats.hashing import Hash
+from envtool.formats.references import ReferenceScanner
+from envtool.formats.storepath import StorePath
+from envtool.machine.database import PathInfo
+from envtool.machine.fetch import Fetcher
+from envtool.machine.store import Store
+from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, LOCAL, UNPACK
+from envtool.reporting import Kind, Reporter, Step
+
+_KINDS: Mapping[str, Kind] = {
+    FETCH: "fetch",
+    UNPACK: "unpack",
+    BUILD: "build",
+    ENVIRONMENT: "compose",
+    INTERPRETER: "compose",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a builder may use."""
+
+    store: Store
+    fetcher: Fetcher
+    reporter: Reporter
+    derivations: Mapping[StorePath, Derivation]
+
+    def physical(self, full: str) -> str:
+        """Return where the store path written in a derivation's variable lies here."""
+        return self.store.physical(StorePath.parse_full(full))
+
+
+def kind(derivation: Derivation) -> Kind:
+    """Return what sort of work realising the derivation is."""
+    return _KINDS[derivation.builder]
+
+
+def build(context: Context, path: StorePath) -> PathInfo:
+    """Realise the derivation at `path`, whose inputs are in place, and place its output.
+
+    :raises BuildError: the builder is unknown, or the output names the physical store although its
+        derivation is not local.
+    """
+    derivation = context.derivations[path]
+    builder = _BUILDERS.get(derivation.builder)
+    if builder is None:
+        raise BuildError(f"{derivation.name}: unknown builder {derivation.builder!r}")
+    step = Step(kind(derivation), _label(derivation), _size(derivation))
+    context.reporter.start(step)
+    info = builder(context, path, derivation, step)
+    context.reporter.finish(step)
+    return info
+
+
+def _label(derivation: Derivation) -> str:
+    return derivation.environment.get("wheel", derivation.name)
+
+
+def _size(derivation: Derivation) -> int | None:
+    size = derivation.environment.get("size")
+    return int(size) if size else None
+
+
+@contextmanager
+def scratch(store: Store, name: str) -> Iterator[str]:
+    """Give a new path in the store directory; whatever is left at it afterwards is removed."""
+    path = store.scratch(name)
+    try:
+        yield path
+    finally:
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        for folder, _, _ in os.walk(path):
+            os.chmod(folder, 0o700)
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:
+    environment = derivation.environment
+    output = derivation.output_path()
+    with scratch(context.store, derivation.name) as target:
+        context.fetcher.fetch(
+            environment["url"],
+            target,
+            sha256=environment["outputHash"],
+            size=_size(derivation),
+            on_bytes=lambda count: context.reporter.advance(step, count),
+        )
+        nar_hash, nar_size = nar.hash_path(target)
+        context.store.place(target, output, canonical=False)
+    digest = Hash("sha256", bytes.fromhex(environment["outputHash"]))
+    return PathInfo(
+        path=output,
+        nar_hash=nar_hash,
+        nar_size=nar_size,
+        references=frozenset(),
+        deriver=path,
+        ca=f"fixed:{digest}",
+    )
+
+
+def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:
+    environment = derivation.environment
+    output = derivation.output_path()
+    wheel = context.physical(environment["src"])
+    with scratch(context.store, derivation.name) as target:
+        unpacked = unpack(
+            wheel,
+            environment["wheel"],
+            target,
+            lambda count: context.reporter.advance(step, count),
+        )
+        context.store.place(target, output, canonical=True)
+    return PathInfo(
+        path=output,
+        nar_hash=unpacked.nar_hash,
+        nar_size=unpacked.nar_size,
+        references=frozenset(),
+        deriver=path,
+        ca=None,
+    )
+
+
+def _interpreter(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
+    environment = derivation.environment
+    executable = environment["executable"]
+    with scratch(context.store, derivation.name) as target:
+        os.makedirs(f"{target}/bin")
+        os.symlink(executable, f"{target}/bin/{os.path.basename(executable)}")
+        fields = ("executable", "sha256", "version", "abi")
+        text = json.dumps({field: environment[field] for field in fields}, indent=1)
+        with open(f"{target}/interpreter.json", "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        return _placed(context, path, derivation, target)
+
+
+def _environment(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
+    environment = derivation.environment
+    store = context.store
+    output = derivation.output_path()
+    python = _interpreter_of(context, derivation)
+    packages: dict[str, str] = json.loads(environment["packages"])
+    specification = Specification(
+        store=store.settings.store,
+        base=output,
+        interpreter=StorePath.parse_full(environment["interpreter"]),
+        executable=python["executable"],
+        version=python["version"],
+        components=tuple(
+            Component(name, StorePath.parse_full(full)) for name, full in packages.items()
+        ),
+        bytecode=bytecode.prefix(store.settings.cache, output),
+        collisions=environment["collisions"],
+    )
+    with scratch(store, derivation.name) as target:
+        for collision in compose(specification, target).collisions:
+            context.reporter.note(f"{collision}; the first is used")
+        return _placed(context, path, derivation, target)
+
+
+def _interpreter_of(context: Context, derivation: Derivation) -> Mapping[str, str]:
+    """Return the variables of the interpreter's derivation, which is among the inputs."""
+    for below in derivation.input_derivations:
+        found = context.derivations[below]
+        if found.builder == INTERPRETER:
+            return found.environment
+    raise BuildError(f"{derivation.name}: has no interpreter among its inputs")
+
+
+def _placed(context: Context, path: StorePath, derivation: Derivation, target: str) -> PathInfo:
+    """Scan, check and place the tree at `target` as the derivation's output."""
+    store = context.store
+    output = derivation.output_path()
+    scanner = ReferenceScanner(_candidates(context, derivation))
+    sink = nar.HashingSink()
+    physical = _Finder(store.settings.store.encode())
+
+    def everything(data: bytes) -> None:
+        sink(data)
+        scanner(data)
+        physical(data)
+
+    nar.dump(target, everything)
+    if physical.found and LOCAL not in derivation.environment:
+        raise BuildError(
+            f"{derivation.name}: its output names {store.settings.store}, a path of this machine",
+            hint="the package writes absolute paths when it is built; declare it editable",
+        )
+    store.place(target, output, canonical=False)
+    return PathInfo(
+        path=output,
+        nar_hash=sink.hash,
+        nar_size=sink.size,
+        references=scanner.found,
+        deriver=path,
+        ca=None,
+    )
+
+
+def _candidates(context: Context, derivation: Derivation) -> Iterable[StorePath]:
+    yield derivation.output_path()
+    yield from derivation.input_sources
+    for below in derivation.input_derivations:
+        yield context.derivations[below].output_path()
+
+
+class _Finder:
+    """A sink that looks for one string."""
+
+    def __init__(self, wanted: bytes) -> None:
+        self._wanted = wanted
+        self._tail = b""
+        self.found = False
+
+    def __call__(self, data: bytes) -> None:
+        joined = self._tail + data
+        self.found = self.found or self._wanted in joined
+        self._tail = joined[-(len(self._wanted) - 1) :]
+
+
+def _project(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
+    environment = derivation.environment
+    logs = context.store.settings.logs
+    os.makedirs(logs, exist_ok=True)
+    with scratch(context.store, f"{derivation.name}-build") as work:
+        os.mkdir(work, 0o700)
+        build = project.Build(
+            package=environment["package"],
+            tools=context.physical(environment["environment"]),
+            work=work,
+            log=f"{logs}/{path}.log",
+            editable="project" in environment,
+        )
+        wheel = project.build_wheel(build, _source(context, build, environment))
+        with scratch(context.store, derivation.name) as target:
+            unpack(wheel, os.path.basename(wheel), target)
+            return _placed(context, path, derivation, target)
+
+
+def _source(context: Context, build: project.Build, environment: Mapping[str, str]) -> str:
+    """Return the folder to build: the user's own for an editable, else a private copy."""
+    if build.editable:
+        return environment["project"]
+    source = context.physical(environment["src"])
+    if "archive" in environment:
+        return project.extracted(source, build.work, build.package)
+    copy = project.copied(source, build.work)
+    return f"{copy}/{environment['subdirectory']}" if "subdirectory" in environment else copy
+
+
+_Builder = Callable[[Context, StorePath, Derivation, Step], PathInfo]
+_BUILDERS: Mapping[str, _Builder] = {
+    FETCH: _fetch,
+    UNPACK: _unpack,
+    INTERPRETER: _interpreter,
+    ENVIRONMENT: _environment,
+    BUILD: _project,
+}

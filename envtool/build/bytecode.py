@@ -1,0 +1,81 @@
+"""The shared bytecode cache: compiled on first import, once per package, for all environments.
+
+`sys.pycache_prefix` of an environment is `<cache>/bytecode/environments/<environment>`; below it
+Python looks for bytecode under the absolute path of the source's folder. There lies a symlink
+forest that maps each package's folder to `<cache>/bytecode/objects/<store object>/…`, so that an
+environment made a minute ago starts with bytecode. A source in the store never changes under its
+path, so the timestamps that Python checks always hold. The host interpreter's own bytecode, made by
+its distribution, is linked in the same way, file by file.
+
+All of it is a cache: what is missing Python compiles again, and `gc` drops what belongs to nothing.
+"""
+
+import json
+import os
+
+from envtool.build.compose import MANIFEST
+
+
+def prefix(cache: str, environment: str) -> str:
+    """Return the `sys.pycache_prefix` of the environment with this base name."""
+    return f"{cache}/bytecode/environments/{environment}"
+
+
+def prepare(cache: str, store: str, environment: str, stdlib: str) -> None:
+    """Make the forest of one environment; a second call changes nothing.
+
+    `stdlib` is the interpreter's standard library folder. A cache that cannot be written is no
+    fault: Python then compiles in memory.
+    """
+    try:
+        _prepare(cache, store, environment, stdlib)
+    except (PermissionError, FileExistsError):
+        return
+
+
+def _prepare(cache: str, store: str, environment: str, stdlib: str) -> None:
+    root = prefix(cache, environment)
+    with open(f"{store}/{environment}/{MANIFEST}", "rb") as file:
+        manifest = json.load(file)
+    library = _standard_library(cache, manifest["interpreter"], stdlib)
+    _link(library, f"{root}{stdlib}")
+    made: set[str] = set()
+    for place, source in manifest["folders"].items():
+        compiled = f"{cache}/bytecode/objects/{source}"
+        os.makedirs(compiled, exist_ok=True)
+        link = f"{root}{store}/{environment}/{place}"
+        parent = os.path.dirname(link)
+        if parent not in made:
+            os.makedirs(parent, exist_ok=True)
+            made.add(parent)
+        if not os.path.lexists(link):
+            os.symlink(compiled, link)
+
+
+def _link(target: str, link: str) -> None:
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    if not os.path.lexists(link):
+        os.symlink(target, link)
+
+
+def _standard_library(cache: str, interpreter: str, stdlib: str) -> str:
+    """Return the folder with the standard library's bytecode, making it of links at first use."""
+    target = f"{cache}/bytecode/objects/{interpreter}/stdlib"
+    if os.path.isdir(target):
+        return target
+    temporary = f"{target}.{os.getpid()}"
+    os.makedirs(temporary)
+    for folder, names, _ in os.walk(stdlib):
+        names[:] = [
+            n for n in names if n not in {"site-packages", "dist-packages", "test", "tests"}
+        ]
+        if "__pycache__" not in names:
+            continue
+        names.remove("__pycache__")
+        mirror = f"{temporary}{folder[len(stdlib) :]}"
+        os.makedirs(mirror, exist_ok=True)
+        with os.scandir(f"{folder}/__pycache__") as entries:
+            for entry in entries:
+                os.symlink(entry.path, f"{mirror}/{entry.name}")
+    os.rename(temporary, target)
+    return target

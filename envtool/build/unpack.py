@@ -1,0 +1,238 @@
+"""The builder `builtin:unpack-wheel`: a wheel becomes a position-independent store object.
+
+The object holds `site-packages/` (purelib and platlib joined), `scripts/`, `data/`, `headers/`
+where the wheel has them, and `wheel.json`, which tells the composer all that it needs to know, so
+that an environment is joined without reading the packages. Files are written in the order of the
+NAR, which is hashed on the way: each byte is inflated, checked, hashed and written once.
+"""
+
+import json
+import mmap
+import os
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.parser import HeaderParser
+from typing import Any
+
+from envtool.formats import nar
+from envtool.formats.hashing import Hash
+from envtool.sources import elf
+from envtool.sources.wheel import CHUNK, Member, Wheel
+
+VERSION = "1"
+"""Part of the derivation: a change in what this module writes is a new number."""
+INDEX = "wheel.json"
+SITE = "site-packages"
+_INSTALLER = b"envtool\n"
+_SMALL = 1 << 16
+
+_Tree = dict[str, "Member | bytes | _Tree"]
+"""Name to a wheel's member, to bytes of our own, or to a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What registering the object needs."""
+
+    nar_hash: Hash
+    nar_size: int
+
+
+def unpack(
+    path: str, filename: str, target: str, on_bytes: Callable[[int], None] = lambda _: None
+) -> Unpacked:
+    """Write the wheel at `path` to the new folder `target`, in canonical form.
+
+    `filename` is the wheel's own (PEP 427) name. `on_bytes` hears the bytes written.
+
+    :raises WheelError: the wheel must not be unpacked; what was written stays for the caller to
+        remove.
+    """
+    with Wheel(path, filename) as wheel:
+        tree = _tree(wheel)
+        writer = _Writer(wheel, _folders(wheel), on_bytes)
+        index = _index(wheel, tree)
+        tree[INDEX] = b""  # its contents depend on the ELF files seen; it sorts last
+        writer.directory(tree, target, index)
+        return Unpacked(writer.sink.hash, writer.sink.size)
+
+
+def _tree(wheel: Wheel) -> _Tree:
+    tree: _Tree = {}
+    for member in wheel.members:
+        folder, _, name = member.place.rpartition("/")
+        _folder(tree, folder)[name] = member
+    dist_info = _folder(tree, f"{SITE}/{wheel.dist_info}")
+    dist_info["INSTALLER"] = _INSTALLER
+    if any(not member.place.startswith(SITE) for member in wheel.members):
+        dist_info["RECORD"] = _record(wheel)
+    return tree
+
+
+def _folder(tree: _Tree, path: str) -> _Tree:
+    for part in path.split("/"):
+        below = tree.setdefault(part, {})
+        assert isinstance(below, dict), "the wheel's names were checked"
+        tree = below
+    return tree
+
+
+def _record(wheel: Wheel) -> bytes:
+    """Return RECORD with the places that the files have in an environment."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    for member in wheel.members:
+        digest = "=".join(member.digest) if member.digest else ""
+        rows.writerow([_installed(member.place, wheel), digest, member.size if digest else ""])
+    return text.getvalue().encode()
+
+
+def _installed(place: str, wheel: Wheel) -> str:
+    scheme, _, rest = place.partition("/")
+    name = wheel.dist_info.split("-")[0]
+    prefix = {SITE: "", "data": "../../../", "scripts": "../../../bin/"}
+    return f"{prefix.get(scheme, f'../../../include/{name}/')}{rest}"
+
+
+def _index(wheel: Wheel, tree: _Tree) -> dict[str, Any]:
+    metadata = HeaderParser().parsestr(wheel.metadata_text("METADATA"))
+    site = _folder(tree, SITE)
+    return {
+        "name": str(metadata.get("Name", "")),
+        "version": str(metadata.get("Version", "")),
+        "requires": [str(value) for value in metadata.get_all("Requires-Dist", [])],
+        "console": _points(wheel, "console_scripts"),
+        "gui": _points(wheel, "gui_scripts"),
+        "scripts": sorted(_folder(tree, "scripts")) if "scripts" in tree else [],
+        "files": sorted(name for name, node in site.items() if not isinstance(node, dict)),
+        "folders": sorted(name for name, node in site.items() if isinstance(node, dict)),
+        "schemes": sorted(name for name in ("data", "headers") if name in tree),
+    }
+
+
+def _points(wheel: Wheel, group: str) -> list[list[str]]:
+    return [[point.name, point.module, point.attribute] for point in wheel.entry_points(group)]
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes the tree and its NAR at the same time."""
+
+    wheel: Wheel
+    folders: frozenset[str]
+    on_bytes: Callable[[int], None]
+    sink: nar.HashingSink = field(default_factory=nar.HashingSink)
+    climbing: set[str] = field(default_factory=set)
+    """Folders below site-packages whose ELF files look for libraries in another wheel's folder."""
+
+    def directory(self, tree: _Tree, target: str, index: Mapping[str, Any]) -> None:
+        self.sink(nar.MAGIC)
+        self._directory(tree, target, "", index)
+
+    def _directory(self, tree: _Tree, target: str, place: str, index: Mapping[str, Any]) -> None:
+        os.mkdir(target, 0o755)
+        self.sink(nar.DIRECTORY_OPEN)
+        for name in sorted(tree, key=os.fsencode):
+            node = tree[name]
+            path, below = f"{target}/{name}", f"{place}/{name}" if place else name
+            opening = nar.entry_open(os.fsencode(name))
+            if isinstance(node, dict):
+                self.sink(opening)
+                self._directory(node, path, below, index)
+                self.sink(nar.ENTRY_CLOSE)
+            elif isinstance(node, Member):
+                self._member(node, path, opening)
+            else:
+                data = self._index_bytes(index) if below == INDEX else node
+                self._file(path, opening, len(data), iter([data]), executable=False)
+        self.sink(nar.CLOSE)
+        os.utime(target, (1, 1))
+        os.chmod(target, 0o555)  # noqa: S103 - what the store's objects have
+
+    def _index_bytes(self, index: Mapping[str, Any]) -> bytes:
+        complete = {**index, "real": sorted(self.climbing)}
+        return json.dumps(complete, sort_keys=True, separators=(",", ":")).encode()
+
+    def _member(self, member: Member, path: str, opening: bytes) -> None:
+        executable = member.executable or member.place.startswith("scripts/")
+        pieces = self.wheel.read(member)
+        first = self._file(path, opening, member.size, pieces, executable=executable)
+        if first.startswith(elf.MAGIC) and member.place.startswith(SITE):
+            self._look_at_elf(first if member.size <= CHUNK else None, path, member.place)
+        self.on_bytes(member.size)
+
+    def _file(
+        self, path: str, opening: bytes, size: int, pieces: Iterator[bytes], *, executable: bool
+    ) -> bytes:
+        """Write one file and its node; return its first piece."""
+        mode = 0o555 if executable else 0o444
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        head = opening + nar.regular_open(size, executable=executable)
+        tail = nar.regular_close(size) + nar.ENTRY_CLOSE
+        descriptor = os.open(path, flags, mode)
+        try:
+            first = next(pieces, b"")
+            if size < _SMALL:
+                self.sink(b"".join((head, first, tail)))
+                _write(descriptor, first)
+                # Exhausted for the checks at its end; a small file is one piece.
+                for _ in pieces:
+                    pass
+            else:
+                self.sink(head)
+                self._large(descriptor, first, pieces)
+                self.sink(tail)
+            os.fchmod(descriptor, mode)
+            os.utime(descriptor, (1, 1))
+        finally:
+            os.close(descriptor)
+        return first
+
+    def _large(self, descriptor: int, first: bytes, pieces: Iterator[bytes]) -> None:
+        piece: bytes | None = first
+        while piece is not None:
+            self.sink(piece)
+            _write(descriptor, piece)
+            piece = next(pieces, None)
+
+    def _look_at_elf(self, data: bytes | None, path: str, place: str) -> None:
+        if data is not None:
+            found = elf.dynamic(data)
+        else:
+            with (
+                open(path, "rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m,
+            ):
+                found = elf.dynamic(m)
+        folder = posixpath.dirname(place.removeprefix(f"{SITE}/"))
+        if found and any(self._climbs(entry, folder) for entry in found.search):
+            self.climbing.add(folder)
+
+    def _climbs(self, entry: str, folder: str) -> bool:
+        """Say whether the search path leads into a folder that this wheel does not have."""
+        for origin in ("$ORIGIN", "${ORIGIN}"):
+            if entry.startswith(origin):
+                target = posixpath.normpath(f"{folder}{entry[len(origin) :]}")
+                return not target.startswith(".") and target not in self.folders
+        return False
+
+
+def _folders(wheel: Wheel) -> frozenset[str]:
+    """Return every folder of the wheel's site-packages, relative to it."""
+    found: set[str] = set()
+    for member in wheel.members:
+        folder = posixpath.dirname(member.place.removeprefix(f"{SITE}/"))
+        while folder and folder not in found:
+            found.add(folder)
+            folder = posixpath.dirname(folder)
+    return frozenset(found)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,228 @@
+"""From a lock to derivations: pure, so that the same lock gives the same store paths everywhere.
+
+One fixed-output fetch per artifact, one unpack per wheel, one interpreter, one environment that
+joins them; a source package adds the environment of its build back end and the build itself.
+A builder's version is an input, so that a builder that writes something else is another path.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from envtool.errors import LockError
+from envtool.formats import derivation as drv
+from envtool.formats.derivation import Derivation, Output
+from envtool.formats.hashing import Hash
+from envtool.formats.lock import Artifact, LockedPackage
+from envtool.formats.storepath import MAX_NAME_LENGTH, StorePath
+from envtool.sources.interpreter import Interpreter
+
+FETCH = "builtin:fetchurl"
+UNPACK = "builtin:unpack-wheel"
+INTERPRETER = "builtin:host-interpreter"
+ENVIRONMENT = "builtin:environment"
+BUILD = "builtin:build-project"
+LOCAL = "envtoolLocal"
+"""The variable that marks a derivation whose output holds paths of this machine."""
+
+VERSIONS = {UNPACK: "1", INTERPRETER: "1", ENVIRONMENT: "1", BUILD: "1"}
+"""What each builder writes, by number; raise it when the output changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A locked package and the artifact chosen for this interpreter."""
+
+    package: LockedPackage
+    artifact: Artifact | None
+    """None for a directory or a VCS commit."""
+    source: StorePath | None = None
+    """The store object with the source tree, for what must be built and is not editable."""
+    project: str | None = None
+    """Absolute path of an editable project; its source stays where it is."""
+    fingerprint: str | None = None
+    """Of an editable project's metadata files, so that their change builds it again."""
+    build_requirements: tuple["Selected", ...] = ()
+
+
+@dataclass(slots=True)
+class Instantiation:
+    """Derivations by `.drv` path, each after its inputs, and what they lead to."""
+
+    derivations: dict[StorePath, Derivation] = field(default_factory=dict)
+    packages: dict[str, StorePath] = field(default_factory=dict)
+    """Normalised name to the `.drv` whose output is the unpacked package."""
+    environment: StorePath | None = None
+    _hashes: dict[StorePath, str] = field(default_factory=dict)
+
+    def add(self, unfinished: Derivation) -> StorePath:
+        """Compute the derivation's output paths, keep it, and return its `.drv` path."""
+        finished = drv.with_output_paths(unfinished, self._hashes.__getitem__)
+        path = drv.derivation_path(finished)
+        if path not in self.derivations:
+            self.derivations[path] = finished
+            self._hashes[path] = drv.hash_modulo(finished, self._hashes.__getitem__)
+        return path
+
+    def output(self, path: StorePath) -> StorePath:
+        """Return the output path of one of the derivations."""
+        return self.derivations[path].output_path()
+
+
+def instantiate(
+    name: str,
+    selection: Sequence[Selected],
+    interpreter: Interpreter,
+    *,
+    collisions: str = "refuse",
+) -> Instantiation:
+    """Return the derivations of the environment `name` that joins the selected packages.
+
+    `collisions` is what happens when two packages claim one file: `refuse` or `warn`.
+
+    :raises LockError: a package with neither artifact nor source.
+    """
+    made = Instantiation()
+    python = made.add(_interpreter(interpreter))
+    for selected in selection:
+        made.packages[selected.package.name] = _package(made, selected, python, interpreter)
+    made.environment = _environment(
+        made, f"{name}-env", made.packages, python, interpreter, collisions=collisions
+    )
+    return made
+
+
+def store_name(text: str) -> str:
+    """Return `text` as the name of a store object: other characters become `_`."""
+    name = re.sub(r"[^A-Za-z0-9+\-._?=]", "_", text).lstrip(".")
+    return name[:MAX_NAME_LENGTH] or "_"
+
+
+def _derivation(
+    name: str,
+    builder: str,
+    environment: Mapping[str, str],
+    inputs: Iterable[StorePath] = (),
+    *,
+    output: Output | None = None,
+    sources: frozenset[StorePath] = frozenset(),
+    system: str = "builtin",
+) -> Derivation:
+    variables = {**environment, "builder": builder, "name": name, "system": system}
+    if builder in VERSIONS:
+        variables["builderVersion"] = VERSIONS[builder]
+    return Derivation(
+        name=name,
+        outputs={"out": output or Output(None)},
+        input_derivations=dict.fromkeys(inputs, ("out",)),
+        input_sources=sources,
+        system=system,
+        builder=builder,
+        arguments=(),
+        environment=variables,
+    )
+
+
+def _interpreter(interpreter: Interpreter) -> Derivation:
+    variables = {
+        LOCAL: "1",
+        "executable": interpreter.executable,
+        "sha256": interpreter.sha256,
+        "version": interpreter.version,
+        "abi": interpreter.soabi,
+    }
+    name = store_name(f"{interpreter.implementation}-{interpreter.version}-host")
+    return _derivation(name, INTERPRETER, variables, system=f"{interpreter.machine}-linux")
+
+
+def _package(
+    made: Instantiation, selected: Selected, python: StorePath, interpreter: Interpreter
+) -> StorePath:
+    artifact = selected.artifact
+    if artifact is not None and artifact.filename.endswith(".whl"):
+        return _unpack(made, selected.package, artifact)
+    return _build(made, selected, python, interpreter)
+
+
+def _fetch(made: Instantiation, artifact: Artifact) -> StorePath:
+    name = store_name(artifact.filename)
+    variables = {
+        "url": artifact.url or f"file:{artifact.path}",
+        "outputHash": artifact.sha256,
+        "outputHashAlgo": "sha256",
+        "outputHashMode": "flat",
+    }
+    if artifact.size is not None:
+        variables["size"] = str(artifact.size)
+    output = Output(None, fixed=Hash("sha256", bytes.fromhex(artifact.sha256)))
+    return made.add(_derivation(name, FETCH, variables, output=output))
+
+
+def _unpack(made: Instantiation, package: LockedPackage, artifact: Artifact) -> StorePath:
+    fetch = _fetch(made, artifact)
+    variables = {"src": made.output(fetch).full(), "wheel": artifact.filename}
+    name = store_name(f"{package.name}-{package.version or '0'}")
+    return made.add(_derivation(name, UNPACK, variables, [fetch]))
+
+
+def _build(
+    made: Instantiation, selected: Selected, python: StorePath, interpreter: Interpreter
+) -> StorePath:
+    """Add the environment of the build back end and the build in it."""
+    package = selected.package
+    tools = {
+        each.package.name: _package(made, each, python, interpreter)
+        for each in selected.build_requirements
+    }
+    environment = _environment(made, f"{package.name}-build-env", tools, python, interpreter)
+    variables = {"environment": made.output(environment).full(), "package": package.name}
+    inputs, sources = [environment], frozenset[StorePath]()
+    if selected.project is not None:
+        variables |= {
+            LOCAL: "1",
+            "project": selected.project,
+            "fingerprint": selected.fingerprint or "",
+        }
+    elif selected.source is not None:
+        variables["src"] = selected.source.full()
+        sources = frozenset({selected.source})
+    elif selected.artifact is not None:
+        fetch = _fetch(made, selected.artifact)
+        variables |= {"src": made.output(fetch).full(), "archive": selected.artifact.filename}
+        inputs.append(fetch)
+    else:
+        raise LockError(f"the lock gives no source for {package.name}", hint="envtool lock")
+    if package.vcs is not None and package.vcs.subdirectory:
+        variables["subdirectory"] = package.vcs.subdirectory
+    name = store_name(f"{package.name}-{package.version or '0'}")
+    system = f"{interpreter.machine}-linux"
+    return made.add(_derivation(name, BUILD, variables, inputs, sources=sources, system=system))
+
+
+def _environment(
+    made: Instantiation,
+    name: str,
+    packages: Mapping[str, StorePath],
+    python: StorePath,
+    interpreter: Interpreter,
+    *,
+    collisions: str = "refuse",
+) -> StorePath:
+    joined = {each: made.output(path).full() for each, path in sorted(packages.items())}
+    variables = {
+        LOCAL: "1",
+        "interpreter": made.output(python).full(),
+        "packages": json.dumps(joined, separators=(",", ":")),
+        "collisions": collisions,
+    }
+    inputs = [python, *packages.values()]
+    return made.add(
+        _derivation(
+            store_name(name),
+            ENVIRONMENT,
+            variables,
+            inputs,
+            system=f"{interpreter.machine}-linux",
+        )
+    )
