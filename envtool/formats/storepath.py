@@ -18,9 +18,10 @@ STORE_DIR = "/envtool/store"
 
 DIGEST_LENGTH = 32
 MAX_NAME_LENGTH = 211
-_PATH = re.compile(rf"[{ALPHABET}]{{32}}-[A-Za-z0-9+\-._?=]{{1,{MAX_NAME_LENGTH}}}")
-_NAME = re.compile(rf"[A-Za-z0-9+\-._?=]{{1,{MAX_NAME_LENGTH}}}")
-_ODD_NAME = re.compile(r"\.\.?(-.*)?")
+# `.`, `..` and names that begin with `.-` or `..-` are refused, as Nix does today (2.8 did not).
+_NAME_FORM = rf"(?!\.\.?(?:-|\Z))[A-Za-z0-9+\-._?=]{{1,{MAX_NAME_LENGTH}}}"
+_NAME = re.compile(_NAME_FORM)
+_PATH = re.compile(rf"[{ALPHABET}]{{{DIGEST_LENGTH}}}-{_NAME_FORM}")
 
 
 class StorePath(str):
@@ -35,13 +36,16 @@ class StorePath(str):
     @classmethod
     def parse(cls, base_name: str) -> Self:
         """Return `base_name` as a store path. :raises FormatError: it is none."""
-        if not _PATH.fullmatch(base_name) or _ODD_NAME.fullmatch(base_name[DIGEST_LENGTH + 1 :]):
+        if not _PATH.fullmatch(base_name):
             raise FormatError(f"{base_name!r} is not a store path")
         return cls(base_name)
 
     @classmethod
     def parse_full(cls, path: str, store_dir: str = STORE_DIR) -> Self:
-        """Return `<store_dir>/<base name>` as a store path; inverse of `full`."""
+        """Return `<store_dir>/<base name>` as a store path; inverse of `full`.
+
+        :raises FormatError: another directory, or something below a store object.
+        """
         prefix = store_dir + "/"
         if not path.startswith(prefix):
             raise FormatError(f"{path!r} is not in the store {store_dir}")
@@ -64,10 +68,10 @@ class StorePath(str):
 
 def check_name(name: str) -> str:
     """Return `name` if a store object may be called so. :raises FormatError: it may not."""
-    if not _NAME.fullmatch(name) or _ODD_NAME.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise FormatError(
-            f"{name!r} cannot name a store object: "
-            f"1 to {MAX_NAME_LENGTH} of A-Z a-z 0-9 + - . _ ? ="
+            f"{name!r} cannot name a store object: 1 to {MAX_NAME_LENGTH} of "
+            "A-Z a-z 0-9 + - . _ ? =, the part before the first dash not . or .."
         )
     return name
 
