@@ -21,10 +21,10 @@ Sink = Callable[[bytes], object]
 """Takes the stream piece by piece."""
 
 CHUNK = 1 << 20
-MAX_DEPTH = 512
-"""Deeper trees are refused: no path that long can be opened on Linux anyway."""
+MAX_DEPTH = 256
+"""Deeper trees are refused, before Python's recursion limit (1000 frames) refuses them."""
 _MAX_NAME = 255
-_MAX_TARGET = 4096
+_MAX_PATH = 4095
 _WORD = 8
 _ZEROS = bytes(_WORD)
 
@@ -91,7 +91,8 @@ class HashingSink:
 def dump(path: str, sink: Sink) -> None:
     """Write the tree at `path` to `sink` as a NAR; symlinks are not followed.
 
-    :raises FormatError: the tree holds a device, a socket or a FIFO, or is too deep.
+    :raises FormatError: the tree holds a device, a socket or a FIFO, is too deep or changes.
+    :raises OSError: something in the tree cannot be read.
     """
     sink(MAGIC)
     _dump_node(os.fsencode(path), sink, 0)
@@ -150,7 +151,9 @@ def restore(source: BinaryIO, target: str) -> None:
     directories and executables, under the umask; the store canonicalises afterwards. On any
     error what was created is removed. Bytes after the NAR are left unread.
 
-    :raises FormatError: malformed: truncated, unsorted or forbidden names, padding, type.
+    :raises FormatError: malformed: truncated, unsorted or forbidden names, padding, type; or a
+        tree that no file system of this machine can hold.
+    :raises OSError: `target` cannot be written: no such parent, no space.
     """
     if os.path.lexists(target):
         raise FormatError(f"{target} exists already; a NAR is restored to a new path")
@@ -180,6 +183,9 @@ class _Reader:
 
     def exactly(self, size: int) -> bytes:
         data = self._source.read(size)
+        # A pipe or socket without a buffer gives what it has.
+        while len(data) < size and (more := self._source.read(size - len(data))):
+            data += more
         if len(data) != size:
             raise FormatError("the NAR is truncated")
         return data
@@ -211,17 +217,14 @@ def _restore_node(reader: _Reader, target: bytes, depth: int) -> None:
     reader.expect(b"(")
     reader.expect(b"type")
     kind = reader.token(_MAX_NAME)
+    if len(target) > _MAX_PATH:
+        raise FormatError(f"the NAR needs a path of more than {_MAX_PATH} bytes")
     if kind == b"directory":
         _restore_directory(reader, target, depth)
     elif kind == b"regular":
         _restore_regular(reader, target)
     elif kind == b"symlink":
-        reader.expect(b"target")
-        link = reader.token(_MAX_TARGET)
-        if not link or b"\0" in link:
-            raise FormatError(f"the NAR has a symlink with the target {link!r}")
-        os.symlink(link, target)
-        reader.expect(b")")
+        _restore_symlink(reader, target)
     else:
         raise FormatError(f"the NAR has a node of unknown type {kind!r}")
 
@@ -243,6 +246,15 @@ def _restore_directory(reader: _Reader, target: bytes, depth: int) -> None:
         previous = name
 
 
+def _restore_symlink(reader: _Reader, target: bytes) -> None:
+    reader.expect(b"target")
+    link = reader.token(_MAX_PATH)
+    if not link or b"\0" in link:
+        raise FormatError(f"the NAR has a symlink with the target {link!r}")
+    os.symlink(link, target)
+    reader.expect(b")")
+
+
 def _checked_name(name: bytes, previous: bytes) -> bytes:
     if name in {b"", b".", b".."} or b"/" in name or b"\0" in name:
         raise FormatError(f"the NAR has the forbidden name {name!r}")
@@ -261,7 +273,8 @@ def _restore_regular(reader: _Reader, target: bytes) -> None:
         raise FormatError(f"the NAR has {word!r} where contents must stand")
     size = left = reader.length()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(target, flags, 0o777 if executable else 0o666), "wb", buffering=0) as file:
+    # Buffered, since a raw write may stop short without an error when the disk fills up.
+    with open(os.open(target, flags, 0o777 if executable else 0o666), "wb") as file:
         while left:
             data = reader.exactly(min(left, CHUNK))
             file.write(data)
