@@ -4,15 +4,17 @@ A `.drv` file is one ATerm line (Nix manual, "Derivation ATerm format"). An outp
 computed from the derivation "modulo fixed outputs": every input derivation is replaced by its
 own hash, and a fixed output counts by its content alone, so that two ways of fetching the same
 bytes lead to the same paths downstream (Nix's `derivations.cc`, `hashDerivationModulo`).
+
+A `.drv` text is str here; its bytes are `envtool.formats.aterm.encode` of it.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, NoReturn, TypeVar
+from typing import TypeVar
 
 from envtool.errors import FormatError
+from envtool.formats import aterm
 from envtool.formats.hashing import Hash
 from envtool.formats.storepath import (
     STORE_DIR,
@@ -63,7 +65,7 @@ class Derivation:
 
     @property
     def fixed_output(self) -> Output | None:
-        """The only output, if its content is fixed; else None."""
+        """The output `out` if it is the only one and its content is fixed; else None."""
         output = self.outputs.get("out")
         return output if output and output.fixed and len(self.outputs) == 1 else None
 
@@ -79,12 +81,8 @@ class Derivation:
         return found.path
 
 
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_SPECIAL = re.compile(r'["\\\n\r\t]')
-
-
 def render(derivation: Derivation, store_dir: str = STORE_DIR) -> str:
-    """Return the `.drv` text; inverse of `parse`."""
+    """Return the `.drv` text, which ends without a newline; inverse of `parse`."""
     inputs = {path.full(store_dir): names for path, names in derivation.input_derivations.items()}
     return _render(derivation, inputs, store_dir, blank_outputs=False)
 
@@ -96,59 +94,42 @@ def _render(
     *,
     blank_outputs: bool,
 ) -> str:
-    outputs = derivation.outputs
-    output_terms = [
-        _tuple(
+    outputs = [
+        aterm.fields(
             name,
             "" if blank_outputs or output.path is None else output.path.full(store_dir),
             output.algorithm,
             output.digest,
         )
-        for name, output in sorted(outputs.items())
+        for name, output in sorted(derivation.outputs.items())
+    ]
+    input_derivations = [
+        f"({aterm.string(key)},{aterm.strings(sorted(names))})"
+        for key, names in sorted(inputs.items())
     ]
     environment = [
-        _tuple(key, "" if blank_outputs and key in outputs else value)
+        aterm.fields(key, "" if blank_outputs and key in derivation.outputs else value)
         for key, value in sorted(derivation.environment.items(), key=_bytewise)
     ]
-    fields = (
-        _list(output_terms),
-        _list(
-            f"({_string(key)},{_strings(sorted(names))})" for key, names in sorted(inputs.items())
-        ),
-        _strings(sorted(path.full(store_dir) for path in derivation.input_sources)),
-        _string(derivation.system),
-        _string(derivation.builder),
-        _strings(derivation.arguments),
-        _list(environment),
+    parts = (
+        aterm.joined(outputs),
+        aterm.joined(input_derivations),
+        aterm.strings(sorted(path.full(store_dir) for path in derivation.input_sources)),
+        aterm.string(derivation.system),
+        aterm.string(derivation.builder),
+        aterm.strings(derivation.arguments),
+        aterm.joined(environment),
     )
-    return f"Derive({','.join(fields)})"
+    return f"Derive({','.join(parts)})"
 
 
 def _bytewise(item: tuple[str, str]) -> bytes:
-    return item[0].encode("utf-8", "surrogateescape")
-
-
-def _string(text: str) -> str:
-    if _SPECIAL.search(text):
-        text = _SPECIAL.sub(lambda match: _ESCAPES[match[0]], text)
-    return f'"{text}"'
-
-
-def _list(terms: Iterable[str]) -> str:
-    return f"[{','.join(terms)}]"
-
-
-def _strings(texts: Iterable[str]) -> str:
-    return _list(_string(text) for text in texts)
-
-
-def _tuple(*texts: str) -> str:
-    return f"({','.join(_string(text) for text in texts)})"
+    return aterm.encode(item[0])
 
 
 def derivation_path(derivation: Derivation, store_dir: str = STORE_DIR) -> StorePath:
     """Return the store path of the `.drv` object."""
-    data = render(derivation, store_dir).encode("utf-8", "surrogateescape")
+    data = aterm.encode(render(derivation, store_dir))
     return make_text(f"{derivation.name}.drv", data, derivation.references(), store_dir)
 
 
@@ -177,14 +158,17 @@ def hash_modulo(
     for path, names in derivation.input_derivations.items():
         inputs.setdefault(lookup(path), set()).update(names)
     text = _render(derivation, inputs, store_dir, blank_outputs=blank_outputs)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(aterm.encode(text)).hexdigest()
 
 
 def with_output_paths(
     derivation: Derivation, lookup: HashLookup, store_dir: str = STORE_DIR
 ) -> Derivation:
-    """Return the derivation with its output paths computed, in `outputs` and in the environment."""
-    check_name(derivation.name)
+    """Return the derivation with its output paths computed, in `outputs` and in the environment.
+
+    :raises FormatError: the name or an output cannot be, or a text holds what no process can.
+    """
+    _check(derivation)
     fixed = derivation.fixed_output
     if fixed is not None and fixed.fixed is not None:
         path = make_fixed_output(
@@ -192,7 +176,10 @@ def with_output_paths(
         )
         paths = {"out": path}
     else:
-        inner = hash_modulo(derivation, lookup, store_dir, blank_outputs=True)
+        # Nix has the outputs' variables, still empty, in the text that it hashes.
+        blank = {**derivation.environment, **dict.fromkeys(derivation.outputs, "")}
+        unnamed = replace(derivation, environment=blank)
+        inner = hash_modulo(unnamed, lookup, store_dir, blank_outputs=True)
         paths = {
             name: make_output(name, inner, derivation.name, store_dir)
             for name in derivation.outputs
@@ -206,19 +193,42 @@ def with_output_paths(
     )
 
 
+def _check(derivation: Derivation) -> None:
+    name = check_name(derivation.name)
+    if name.endswith(".drv"):
+        raise FormatError(f"a derivation cannot be called {name!r}: .drv is added to the name")
+    if not derivation.outputs:
+        raise FormatError(f"derivation {name} has no outputs")
+    for output_name in derivation.outputs:
+        check_name(output_name)
+    fixed = [output for output in derivation.outputs.values() if output.fixed is not None]
+    if fixed and derivation.fixed_output is None:
+        raise FormatError(
+            f"derivation {name} has the outputs {sorted(derivation.outputs)}; "
+            "one whose content is fixed must be the only one and be called out"
+        )
+
+
 def check_output_paths(
     derivation: Derivation, lookup: HashLookup, store_dir: str = STORE_DIR
 ) -> None:
-    """Check that the outputs' paths are the ones their derivation leads to.
+    """Check that the outputs' paths are the ones their derivation leads to, also as variables.
 
     :raises FormatError: one is not; such a `.drv` must not be realised.
     """
     expected = with_output_paths(derivation, lookup, store_dir)
     for name, output in derivation.outputs.items():
-        if output.path != expected.outputs[name].path:
+        path = expected.output_path(name)
+        if output.path != path:
             raise FormatError(
                 f"derivation {derivation.name}: output {name!r} is {output.path}, "
-                f"but its inputs lead to {expected.outputs[name].path}"
+                f"but its inputs lead to {path}"
+            )
+        variable = derivation.environment.get(name)
+        if variable != path.full(store_dir):
+            raise FormatError(
+                f"derivation {derivation.name}: the variable {name!r} is {variable!r} "
+                f"instead of the output's path {path.full(store_dir)}"
             )
 
 
@@ -227,38 +237,42 @@ def parse(text: str, name: str, store_dir: str = STORE_DIR) -> Derivation:
 
     `name` is the `.drv` object's name without the suffix.
 
-    :raises FormatError: not an ATerm derivation, or one that names paths outside the store.
+    :raises FormatError: not an ATerm derivation, or one that has a name twice, names paths
+        outside the store or has outputs addressed by a content that is not known yet.
     """
-    term = _Term(text)
+    term = aterm.Cursor(text)
     term.expect("Derive(")
-    outputs = term.items(lambda: term.fields(term.string, 4))
+    outputs = term.items(lambda: term.fields(4))
     term.expect(",")
-    input_derivations = term.items(term.input_derivation)
+    input_derivations = term.items(lambda: _input_derivation(term))
     term.expect(",")
-    input_sources = term.items(term.string)
+    input_sources = term.strings()
     term.expect(",")
     system = term.string()
     term.expect(",")
     builder = term.string()
     term.expect(",")
-    arguments = term.items(term.string)
+    arguments = term.strings()
     term.expect(",")
-    environment = term.items(lambda: term.fields(term.string, 2))
+    environment = term.items(lambda: term.fields(2))
     term.expect(")")
     term.end()
-    return Derivation(
+    sources = [(StorePath.parse_full(path, store_dir), None) for path in input_sources]
+    derivation = Derivation(
         name=name,
         outputs=_unique([(fields[0], _output(fields, store_dir)) for fields in outputs], "output"),
         input_derivations=_unique(
             [(StorePath.parse_full(path, store_dir), names) for path, names in input_derivations],
             "input derivation",
         ),
-        input_sources=frozenset(StorePath.parse_full(path, store_dir) for path in input_sources),
+        input_sources=frozenset(_unique(sources, "input source")),
         system=system,
         builder=builder,
         arguments=tuple(arguments),
         environment=_unique([(fields[0], fields[1]) for fields in environment], "variable"),
     )
+    _check(derivation)
+    return derivation
 
 
 _Key = TypeVar("_Key")
@@ -274,76 +288,22 @@ def _unique(pairs: Iterable[tuple[_Key, _Value]], what: str) -> dict[_Key, _Valu
     return found
 
 
+def _input_derivation(term: aterm.Cursor) -> tuple[str, tuple[str, ...]]:
+    term.expect("(")
+    path = term.string()
+    term.expect(",")
+    names = _unique([(name, None) for name in term.strings()], "needed output")
+    term.expect(")")
+    return path, tuple(names)
+
+
 def _output(fields: tuple[str, ...], store_dir: str) -> Output:
-    _, path, algorithm, digest = fields
-    recursive = algorithm.startswith("r:")
-    return Output(
-        path=StorePath.parse_full(path, store_dir) if path else None,
-        fixed=Hash.parse(digest, algorithm.removeprefix("r:")) if algorithm and digest else None,
-        recursive=recursive,
-    )
-
-
-_Item = TypeVar("_Item")
-
-
-class _Term:
-    """A cursor over an ATerm text."""
-
-    # Runs of ordinary characters and of escapes, so that a string costs one match.
-    _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-    _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-    _UNESCAPED: ClassVar[Mapping[str, str]] = {"n": "\n", "r": "\r", "t": "\t"}
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-
-    def _fail(self, wanted: str) -> NoReturn:
-        found = self._text[self._at : self._at + 20]
-        raise FormatError(f"not a derivation: at {self._at} stands {found!r} instead of {wanted}")
-
-    def expect(self, wanted: str) -> None:
-        if not self._text.startswith(wanted, self._at):
-            self._fail(repr(wanted))
-        self._at += len(wanted)
-
-    def end(self) -> None:
-        if self._at != len(self._text):
-            self._fail("the end")
-
-    def string(self) -> str:
-        match = self._STRING.match(self._text, self._at)
-        if match is None:
-            self._fail("a string")
-        self._at = match.end()
-        if "\\" not in match[1]:
-            return match[1]
-        return self._ESCAPE.sub(lambda escape: self._UNESCAPED.get(escape[1], escape[1]), match[1])
-
-    def items(self, item: Callable[[], _Item]) -> list[_Item]:
-        self.expect("[")
-        items: list[_Item] = []
-        while not self._text.startswith("]", self._at):
-            if items:
-                self.expect(",")
-            items.append(item())
-        self._at += 1
-        return items
-
-    def fields(self, item: Callable[[], str], count: int) -> tuple[str, ...]:
-        self.expect("(")
-        items = [item()]
-        for _ in range(count - 1):
-            self.expect(",")
-            items.append(item())
-        self.expect(")")
-        return tuple(items)
-
-    def input_derivation(self) -> tuple[str, tuple[str, ...]]:
-        self.expect("(")
-        path = self.string()
-        self.expect(",")
-        names = self.items(self.string)
-        self.expect(")")
-        return path, tuple(names)
+    name, path, algorithm, digest = fields
+    store_path = StorePath.parse_full(path, store_dir) if path else None
+    if not algorithm and not digest:
+        return Output(store_path)
+    # An algorithm without a hash is Nix's floating content-addressed output.
+    fixed = Hash.parse(digest, algorithm.removeprefix("r:"))
+    if fixed.base16 != digest:
+        raise FormatError(f"output {name!r} has the hash {digest!r}, which is not in base 16")
+    return Output(store_path, fixed, recursive=algorithm.startswith("r:"))
