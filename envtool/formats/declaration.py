@@ -1,27 +1,18 @@
-"""What the user asks for, from any of the places it may be written."""
+"""What the user asks for, from any of the places it may be written.
 
+`parse` reads one file's text into a `Declaration`: the values of one environment, with groups,
+extras and the named environment's own table already joined in.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from envtool.formats.schema import KernelChoice, PathSource
+
+__all__ = ["Declaration", "KernelChoice", "Kind", "PathSource", "lock_digest", "parse"]
 
 Kind = Literal["envtool.toml", "pyproject.toml", "script", "notebook-cell", "notebook-metadata"]
-
-
-@dataclass(frozen=True, slots=True)
-class PathSource:
-    """A requirement satisfied by a directory or archive beside the declaration."""
-
-    path: str
-    """Relative to the declaration's folder, or absolute."""
-    editable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class KernelChoice:
-    """How the environment shows itself to Jupyter; its presence adds ipykernel to the lock."""
-
-    name: str | None
-    """Kernelspec name; None means the environment's own name."""
-    display_name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +40,63 @@ class Declaration:
     variables: tuple[tuple[str, str], ...]
     hook: str | None
     kernel: KernelChoice | None
+
+
+def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> Declaration:
+    """Read a declaration out of the whole text of its file.
+
+    `path` is absolute: it stands in the faults, and its folder's or its own name is the default
+    name. Of a notebook the text is the .ipynb's JSON.
+
+    :raises DeclarationError: with all faults of the file.
+    """
+    # Lazily, so that whoever only needs the values does not pay for the reader.
+    from envtool.formats.reading import read_wish
+
+    wish = read_wish(text, path=path, kind=kind, environment=environment)
+    return Declaration(
+        path=path,
+        kind=kind,
+        name=wish.name,
+        environment=environment,
+        python=wish.python,
+        requirements=wish.requirements,
+        sources=tuple(sorted(wish.sources.items())),
+        index=wish.settings.index,
+        exclude_newer=wish.settings.exclude_newer,
+        sdists=wish.settings.sdists,
+        variables=tuple(sorted(wish.variables.items())),
+        hook=wish.settings.hook,
+        kernel=wish.kernel,
+    )
+
+
+def lock_digest(declaration: Declaration) -> str:
+    """Return `sha256-` and the base64 digest (the SRI form) of what influences the lock.
+
+    Another order or spelling of the same requirements, another variable, hook or kernel name
+    gives the same digest.
+    """
+    import json
+    from base64 import b64encode
+    from hashlib import sha256
+
+    canonical = json.dumps(_what_is_locked(declaration), sort_keys=True, separators=(",", ":"))
+    return "sha256-" + b64encode(sha256(canonical.encode("ascii")).digest()).decode("ascii")
+
+
+def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
+    from envtool.formats.requirement import canonical
+
+    return {
+        "python": declaration.python,
+        "requirements": sorted({canonical(each) for each in declaration.requirements}),
+        "sources": {
+            name: {"path": source.path, "editable": source.editable}
+            for name, source in declaration.sources
+        },
+        "index": declaration.index,
+        "exclude-newer": declaration.exclude_newer,
+        "sdists": declaration.sdists,
+        "kernel": declaration.kernel is not None,
+    }

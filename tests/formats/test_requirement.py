@@ -1,0 +1,62 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from envtool.formats.requirement import (
+    canonical,
+    identity,
+    name_of,
+    normalised,
+    python_specifier,
+    why_not_requirement,
+)
+
+PIECES = ["a", "Num_py", "-", ".", "1", "2.0", "01", "==", ">=", "<", "!=", "~=", "===", ",", " "]
+MORE_PIECES = ["[x]", ";", "python_version<'3'", "*", "rc1", "@", "https://a.org/b", "é", "\n"]
+ALMOST = st.lists(st.sampled_from(PIECES + MORE_PIECES), max_size=8).map("".join)
+
+
+def packaging_accepts(text: str) -> bool:
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        return False
+    return True
+
+
+@given(ALMOST)
+def test_the_judgement_is_that_of_packaging(text: str) -> None:
+    assert (why_not_requirement(text) is None) == (packaging_accepts(text) and text.isprintable())
+
+
+@given(ALMOST.filter(packaging_accepts).filter(str.isprintable))
+def test_the_one_spelling_is_that_of_packaging(text: str) -> None:
+    expected = Requirement(text)
+    expected.name = normalised(expected.name)
+    assert Requirement(canonical(text)) == expected
+    assert canonical(canonical(text)) == canonical(text)
+    assert name_of(text) == identity(text)[0] == expected.name
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join).map(str.strip))
+def test_a_python_specifier_is_what_packaging_takes(text: str) -> None:
+    try:
+        expected = str(SpecifierSet(text)) or None
+    except InvalidSpecifier:
+        with pytest.raises(ValueError, match="is not a specifier"):
+            python_specifier(text, bare=False)
+    else:
+        assert SpecifierSet(python_specifier(text, bare=False) or "") == SpecifierSet(
+            expected or ""
+        )
+
+
+@pytest.mark.parametrize("same", ["NumPy >=2, <3", "numpy<3,>=2", "num.py>=2,<3"])
+def test_spellings_of_one_requirement_are_one(same: str) -> None:
+    assert canonical(same).replace("num-py", "numpy") == "numpy<3,>=2"
+
+
+def test_markers_are_part_of_the_identity() -> None:
+    assert identity("A_b>1; python_version<'3'") == ("a-b", 'python_version < "3"')
