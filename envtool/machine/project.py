@@ -1,0 +1,321 @@
+"""The files a declaration and its lock live in: found, read, and replaced atomically."""
+
+import contextlib
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, NoReturn
+
+from envtool.errors import DeclarationError, EnvtoolError, Fault, LockError
+from envtool.formats.checked import one_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from envtool.formats.declaration import Declaration, Kind
+
+__all__ = [
+    "declaration_text",
+    "find",
+    "lock_path",
+    "profile_name",
+    "project_name",
+    "read",
+    "read_lock_text",
+    "read_text",
+    "write_declaration",
+    "write_lock_text",
+]
+
+# Says whether a pyproject.toml is meant for us without reading it as TOML: this runs in every
+# `envtool run`, for every folder on the way up.
+_OUR_TABLES = re.compile(
+    rb"^[ \t]*(?:\[[ \t]*)?(?:project[ \t]*[].=]|\"?tool\"?[ \t]*\.[ \t]*\"?envtool(?![\w-]))",
+    re.MULTILINE,
+)
+
+
+def find(start: str, *, file: str | None = None) -> "tuple[str, Kind]":
+    """Return the absolute path and the kind of the declaration that holds in a folder.
+
+    `file` (relative to `start`, or absolute) is taken as it is. Without it the first folder
+    upwards counts that has an `envtool.toml`, or a `pyproject.toml` with `[project]` or
+    `[tool.envtool]`.
+
+    :raises DeclarationError: there is none, or the file cannot be read.
+    """
+    start = os.path.abspath(start)
+    if file is not None:
+        path = os.path.abspath(os.path.join(start, file))
+        return path, _kind(path)
+    folder = start
+    while True:
+        path = os.path.join(folder, "envtool.toml")
+        if os.path.lexists(path):
+            return path, "envtool.toml"
+        path = os.path.join(folder, "pyproject.toml")
+        if os.path.lexists(path) and _OUR_TABLES.search(_read_bytes(path)):
+            return path, "pyproject.toml"
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    raise DeclarationError(
+        one_fault(start, "no envtool.toml or pyproject.toml here or in a folder above").faults,
+        hint="envtool init",
+    )
+
+
+def _kind(path: str) -> "Kind":
+    name = os.path.basename(path)
+    extension = os.path.splitext(name)[1].lower()
+    if name == "pyproject.toml":
+        return "pyproject.toml"
+    if extension == ".toml":
+        return "envtool.toml"
+    if extension == ".py":
+        return "script"
+    if extension == ".ipynb":
+        from envtool.formats.notebook import kind_of
+
+        return kind_of(read_text(path), file=path)
+    if os.path.isdir(path):
+        _refuse(path, IsADirectoryError(), one_fault)
+    raise one_fault(path, "expected a .toml, a .py or an .ipynb file")
+
+
+def read(path: str, kind: "Kind", environment: str = "default") -> "Declaration":
+    """Return one environment of a file.
+
+    :raises DeclarationError: the file cannot be read, or with all its faults.
+    """
+    from envtool.formats.declaration import parse
+
+    return parse(read_text(path), path=path, kind=kind, environment=environment)
+
+
+def read_text(path: str) -> str:
+    """Return a user's file as text, its line ends as they are.
+
+    :raises DeclarationError: it is missing, not a file, not readable or not UTF-8.
+    """
+    content = _read_bytes(path)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"not UTF-8: byte 0x{content[error.start]:02x}; save it as UTF-8"
+        raise one_fault(path, message, line=line) from error
+
+
+def _read_bytes(path: str) -> bytes:
+    try:
+        # Non-blocking: a FIFO of that name would otherwise wait for a writer forever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return _read_regular(path, descriptor)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        _refuse(path, error, one_fault)
+
+
+def _read_regular(path: str, descriptor: int) -> bytes:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(mode):
+        raise one_fault(path, "not a regular file")
+    with open(descriptor, "rb", closefd=False) as stream:
+        return stream.read()
+
+
+def _refuse(
+    path: str, error: Exception, as_error: "Callable[[str, str], EnvtoolError]"
+) -> NoReturn:
+    match error:
+        case FileNotFoundError():
+            reason = "no such file"
+        case IsADirectoryError():
+            reason = "a directory, not a file"
+        case NotADirectoryError():
+            reason = "no such file: a part of its path is not a directory"
+        case PermissionError():
+            reason = "not allowed to read it"
+        case OSError():
+            reason = error.strerror or str(error)
+        case _:
+            reason = str(error)
+    raise as_error(path, reason) from error
+
+
+def lock_path(path: str, kind: "Kind", environment: str = "default") -> str | None:
+    """Return where the lock of a declaration's environment lies; None inside the notebook.
+
+    The names are PEP 751's: `pylock.toml`, `pylock.NAME.toml`, NAME without dots.
+    """
+    if kind in ("notebook-cell", "notebook-metadata"):
+        return None
+    from envtool.formats.schema import lock_word
+
+    folder, name = os.path.split(path)
+    words = [os.path.splitext(name)[0]] if kind == "script" else []
+    words += [environment] if environment != "default" else []
+    word = lock_word("-".join(words))
+    return os.path.join(folder, f"pylock.{word}.toml" if word else "pylock.toml")
+
+
+def read_lock_text(path: str, kind: "Kind", environment: str = "default") -> str | None:
+    """Return the lock's text; None when there is no lock yet.
+
+    :raises LockError: the lock cannot be read.
+    :raises DeclarationError: the notebook cannot be read.
+    """
+    lock = lock_path(path, kind, environment)
+    if lock is None:
+        from envtool.formats.notebook import lock_text
+
+        return lock_text(read_text(path), file=path)
+    if not os.path.lexists(lock):
+        return None
+    try:
+        return read_text(lock)
+    except DeclarationError as error:
+        raise LockError(error.message, hint="envtool lock writes it anew") from error
+
+
+def write_lock_text(path: str, kind: "Kind", environment: str, text: str) -> str:
+    """Put the lock beside its declaration or into its notebook; return the file written.
+
+    Atomic: a reader sees the old lock or the new one.
+
+    :raises LockError: the folder cannot be written.
+    """
+    lock = lock_path(path, kind, environment)
+    if lock is None:
+        from envtool.formats.notebook import with_lock
+
+        text = with_lock(read_text(path), text, file=path)
+    target = lock or path
+    _write(target, text, _lock_error)
+    return target
+
+
+def _lock_error(path: str, reason: str) -> LockError:
+    return LockError(
+        f"{path}: the lock cannot be written: {reason}",
+        hint=f"make {os.path.dirname(path)} writable, or copy the project to where you may write",
+    )
+
+
+def write_declaration(path: str, text: str) -> None:
+    """Replace a declaration's file by the new text; atomic, its mode kept.
+
+    :raises DeclarationError: the folder cannot be written.
+    """
+    _write(path, text, _declaration_error)
+
+
+def _declaration_error(path: str, reason: str) -> DeclarationError:
+    return DeclarationError(one_fault(path, f"cannot be written: {reason}").faults)
+
+
+def _write(path: str, text: str, as_error: "Callable[[str, str], EnvtoolError]") -> None:
+    # Through a symlink to the file it means, else the link would become a file of its own.
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    try:
+        _replace(target, text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise as_error(path, "a lone surrogate cannot be written as UTF-8") from error
+    except PermissionError as error:
+        raise as_error(path, f"not allowed to write in {folder}") from error
+    except FileNotFoundError as error:
+        raise as_error(path, f"there is no folder {folder}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise as_error(path, f"{reason or error} ({folder})") from error
+
+
+def _replace(target: str, content: bytes) -> None:
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with open(descriptor, "wb") as stream:
+            _keep_mode(target, descriptor)
+            stream.write(content)
+            stream.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _keep_mode(target: str, descriptor: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def profile_name(path: str, kind: "Kind") -> str:
+    """Return the readable part of a profile's folder: of the project's folder, or of the file."""
+    folder, name = os.path.split(path)
+    in_folder = kind in ("envtool.toml", "pyproject.toml")
+    text = os.path.basename(folder) if in_folder else os.path.splitext(name)[0]
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.") or "environment"
+
+
+def declaration_text(path: str, kind: "Kind", *, text: str | None = None) -> str:
+    """Return the part of the file that declares: all of a TOML file, the block of a script.
+
+    `text` is the file's text where the caller has it. A change outside of this part, such as a
+    notebook's outputs, is no change of the declaration. Empty when nothing is declared yet.
+
+    :raises DeclarationError: the file cannot be read.
+    """
+    whole = read_text(path) if text is None else text
+    if kind in ("envtool.toml", "pyproject.toml"):
+        return whole
+    if kind == "script":
+        from envtool.formats.inline import find_block
+
+        block = find_block(whole, file=path)
+        return block.content if block else ""
+    from envtool.formats.notebook import declaration_block, read_notebook
+
+    block = declaration_block(whole, file=path)
+    if block is not None:
+        return block.content
+    import json
+
+    own = read_notebook(whole, file=path)["metadata"].get("envtool")
+    if not isinstance(own, dict) or "declaration" not in own:
+        return ""
+    return json.dumps(own["declaration"], sort_keys=True)
+
+
+def project_name(folder: str) -> str:
+    """Return the normalised name of the Python project in a folder, as its pyproject.toml has it.
+
+    :raises DeclarationError: there is no pyproject.toml, or it does not say the name.
+    """
+    from envtool.formats.requirement import NAME, normalised
+    from envtool.formats.toml_text import load
+
+    path = os.path.join(folder, "pyproject.toml")
+    table = load(read_text(path), path).get("project")
+    name = table.get("name") if isinstance(table, dict) else None
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return normalised(name)
+    message = "the project has no valid name; a requirement needs one"
+    raise DeclarationError([Fault(path, None, "project.name", message)])
