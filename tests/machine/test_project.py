@@ -287,5 +287,5 @@ def test_the_name_of_a_project_is_that_of_its_pyproject(tmp_path: Path) -> None:
     assert project.project_name(str(tmp_path)) == "my-app"
     for text in ("project = 1", "[project]\nname = 1", "[project]\nname = 'a b'", "= 1"):
         write(path, text)
-        with pytest.raises(DeclarationError, match="no valid name|not TOML"):
+        with pytest.raises(DeclarationError, match=r"no valid name|not TOML"):
             project.project_name(str(tmp_path))
