@@ -1,0 +1,53 @@
+"""The command line: one module per family of commands, and the one place that renders errors.
+
+Exit codes: 0 done, 1 an error of ours, 2 wrong usage, 70 a bug in envtool, 130 interrupted,
+141 nobody reads any more; `run` and `shell` end with the code of what they start (126: cannot
+be executed, 127: not found).
+
+With `--json` a command prints one JSON object on stdout and nothing else there; an error is
+`{"error": {"kind", "message", "hint"}}`, a wrong declaration's with `faults` beside.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from envtool.cli.terminal import Terminal
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the words (by default the process's own) ask, and return the exit code."""
+    from envtool.cli.options import Options, global_options
+    from envtool.cli.terminal import Terminal
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    terminal = Terminal(Options())
+    try:
+        terminal = Terminal(global_options(words))
+        code = _perform(words, terminal)
+        terminal.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a user never sees a traceback
+        from envtool.cli.failure import report
+
+        return report(error, terminal)
+    return code
+
+
+def _perform(words: Sequence[str], terminal: "Terminal") -> int:
+    from envtool.cli.options import leading
+
+    options, command, rest = leading(words)
+    if command == "run" and rest[:1] not in (["-h"], ["--help"]):
+        from envtool.cli.run import run
+
+        return run(options, rest, terminal)
+    if command == "__complete":
+        from envtool.cli.completion import complete
+
+        return complete(rest, terminal)
+    from envtool.cli.parser import perform
+
+    return perform(words, terminal)

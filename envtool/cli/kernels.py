@@ -1,0 +1,185 @@
+"""The commands for Jupyter: `kernel install|list|remove` and `notebook run`."""
+
+import os
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from envtool.cli.arguments import Commands, Parser, add_command, add_family, completed_by
+from envtool.cli.options import UsageError
+from envtool.cli.render import table
+from envtool.cli.session import Session
+from envtool.cli.terminal import duration_text
+
+if TYPE_CHECKING:
+    from envtool.kernel.kernelspec import KernelSpecInfo
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: "Commands[Parser]") -> None:
+    """Add the commands of this family."""
+    kernel = add_family(
+        commands,
+        "kernel",
+        summary="show the environment to Jupyter as a kernel",
+        text="""
+        A kernelspec lets Jupyter, VS Code, nbclient and papermill start kernels in the project's
+        current generation.
+        """,
+    )
+    _add_install(kernel)
+    add_command(
+        kernel,
+        "list",
+        _run_list,
+        summary="list the kernels that envtool wrote",
+        text="Names, folders, projects, and what is wrong with those that no longer work.",
+        examples=[("envtool kernel list", ""), ("envtool kernel list --json", "for a script")],
+    )
+    parser = add_command(
+        kernel,
+        "remove",
+        _run_remove,
+        summary="take a kernel away from Jupyter",
+        text="Removes the kernelspec only; the environment and its generations stay.",
+        examples=[("envtool kernel remove demo", "")],
+    )
+    completed_by(parser.add_argument("name", metavar="NAME", help="name of a kernel"), "kernels")
+    _add_notebook(commands)
+
+
+def _add_install(commands: "Commands[Parser]") -> None:
+    parser = add_command(
+        commands,
+        "install",
+        _run_install,
+        summary="register a kernel for this project",
+        text="""
+        Writes a kernelspec for the project where Jupyter looks for it. It follows the project:
+        a kernel started after `envtool switch` or `envtool rollback` uses what is current then.
+        """,
+        examples=[
+            ("envtool kernel install", "named as the project"),
+            ("envtool kernel install --display-name 'My analysis'", ""),
+        ],
+    )
+    parser.add_argument("--name", help="name of the kernelspec (default: the project's)")
+    parser.add_argument("--display-name", metavar="TEXT", help="what Jupyter shows")
+    prefix = parser.add_argument(
+        "--prefix", metavar="DIR", help="write below DIR/share/jupyter instead of the user's folder"
+    )
+    completed_by(prefix, "directories")
+
+
+def _add_notebook(commands: "Commands[Parser]") -> None:
+    family = add_family(
+        commands,
+        "notebook",
+        summary="run notebooks in the environment they declare",
+        text="A notebook may carry its declaration and its lock; it then needs no other file.",
+    )
+    parser = add_command(
+        family,
+        "run",
+        _run_notebook,
+        summary="execute a notebook from top to bottom",
+        text="""
+        Realises what the notebook declares, executes its cells in a kernel of that environment,
+        and writes the executed notebook beside it as NAME.executed.ipynb.
+        """,
+        examples=[
+            ("envtool notebook run plot.ipynb", ""),
+            ("envtool notebook run plot.ipynb --output out.ipynb", ""),
+        ],
+    )
+    completed_by(parser.add_argument("notebook", metavar="NB", help="a notebook"), "files")
+    output = parser.add_argument("--output", metavar="PATH", help="where the executed one goes")
+    completed_by(output, "files")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=int, help="longest time for one cell (default: none)"
+    )
+
+
+def _run_install(session: Session, arguments: Namespace) -> int:
+    from envtool.kernel.kernelspec import install
+
+    info = install(
+        session.workspace(),
+        session.project(),
+        name=arguments.name,
+        display_name=arguments.display_name,
+        prefix=arguments.prefix,
+    )
+    return _show(session, info, f"kernel {info.name} ({info.display_name}) in {info.directory}")
+
+
+def _run_list(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words
+    from envtool.kernel.kernelspec import list_kernels
+
+    kernels, terminal = list_kernels(session.workspace()), session.terminal
+    if terminal.json:
+        terminal.result_json({"kernels": [_kernel_json(info) for info in kernels]})
+    elif kernels:
+        terminal.result("\n".join(table([_row(info) for info in kernels])))
+    else:
+        terminal.result("no kernels yet; `envtool kernel install` registers one")
+    return 0
+
+
+def _run_remove(session: Session, arguments: Namespace) -> int:
+    from envtool.kernel.kernelspec import remove
+
+    info = remove(arguments.name)
+    return _show(session, info, f"removed kernel {info.name} from {info.directory}")
+
+
+def _run_notebook(session: Session, arguments: Namespace) -> int:
+    from envtool.kernel.headless import run_notebook
+
+    if session.options.file is not None:
+        raise UsageError("notebook run takes the notebook itself, not --file")
+    done = run_notebook(
+        session.workspace(),
+        session.project(arguments.notebook),
+        output=arguments.output,
+        timeout=arguments.timeout,
+    )
+    terminal = session.terminal
+    if terminal.json:
+        terminal.result_json(
+            {
+                "output": os.path.abspath(done.output),
+                "generation": done.generation,
+                "environment": str(done.environment),
+                "cells": done.cells,
+                "seconds": done.seconds,
+            }
+        )
+    else:
+        terminal.result(f"ran {done.cells} cells in {duration_text(done.seconds)}: {done.output}")
+    return 0
+
+
+def _show(session: Session, info: "KernelSpecInfo", text: str) -> int:
+    if session.terminal.json:
+        session.terminal.result_json({"kernel": _kernel_json(info)})
+    else:
+        session.terminal.result(text)
+    return 0
+
+
+def _kernel_json(info: "KernelSpecInfo") -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "display_name": info.display_name,
+        "directory": info.directory,
+        "project": info.project,
+        "environment": info.environment,
+        "generation": info.generation,
+        "stale": info.stale,
+    }
+
+
+def _row(info: "KernelSpecInfo") -> list[str]:
+    number = "" if info.generation is None else f"generation {info.generation}"
+    return [info.name, info.display_name, info.project, number, info.stale or ""]

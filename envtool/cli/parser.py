@@ -1,0 +1,107 @@
+"""The whole tree of commands, and doing what a command line asks."""
+
+from argparse import SUPPRESS, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from envtool import __version__
+from envtool.cli.arguments import Parser, add_global_options
+from envtool.cli.options import Options, UsageError, leading, start_in
+from envtool.cli.session import Session
+
+if TYPE_CHECKING:
+    from envtool.cli.terminal import Terminal
+
+__all__ = ["OVERVIEW", "make_parser", "perform"]
+
+OVERVIEW = """\
+envtool {version}: Python and Jupyter environments, declared, locked and never overwritten.
+
+start here:
+  envtool init             write a declaration, envtool.toml
+  envtool add numpy        declare a package, lock it, switch to the new environment
+  envtool shell            enter it
+
+declare:      init  add  remove  lock
+build:        switch  build
+use:          run  shell  kernel  notebook
+look:         tree  why  generations
+go back:      rollback
+tidy up:      gc
+
+`envtool COMMAND --help` explains a command, with examples."""
+
+
+def make_parser() -> Parser:
+    """Return the parser of every command."""
+    from envtool.cli import (
+        completion,
+        declaring,
+        history,
+        kernels,
+        looking,
+        running,
+        shell,
+        switching,
+    )
+
+    parser = Parser(prog="envtool", usage="envtool [options] COMMAND …", description=_overview())
+    parser.add_argument("--version", action="version", version=f"envtool {__version__}")
+    add_global_options(parser)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", help=SUPPRESS, prog="envtool", parser_class=Parser
+    )
+    declaring.add_commands(commands)
+    switching.add_commands(commands)
+    running.add_run(commands)
+    shell.add_shell(commands)
+    looking.add_commands(commands)
+    history.add_commands(commands)
+    kernels.add_commands(commands)
+    completion.add_completion(commands)
+    return parser
+
+
+def perform(words: Sequence[str], terminal: "Terminal") -> int:
+    """Do what the words ask and return the exit code.
+
+    :raises UsageError: when they are no command line of envtool.
+    """
+    parser = make_parser()
+    _, command, rest = leading(words)
+    if command is None and not rest:
+        terminal.result(_overview())
+        return 0
+    arguments = _parsed(parser, words, command, rest)
+    if arguments is None:
+        return 0
+    options = Options().with_values(vars(arguments))
+    start_in(options)
+    code: int = arguments.run(Session(options, terminal), arguments)
+    return code
+
+
+def _parsed(
+    parser: Parser, words: Sequence[str], command: str | None, rest: Sequence[str]
+) -> Namespace | None:
+    """Return the arguments, with the function to run; None when help or the version was shown."""
+    if command is not None:
+        parser.choose(command)
+        family = parser.commands()[command]
+        if family.commands() and rest and not rest[0].startswith("-"):
+            family.choose(rest[0])
+    try:
+        arguments, unknown = parser.parse_known_args(words)
+    except SystemExit:
+        return None  # argparse's way to say that it has printed help or the version
+    chosen: Parser = getattr(arguments, "parser", parser)
+    if unknown:
+        chosen.refuse(unknown)
+    if not hasattr(arguments, "run"):
+        names = ", ".join(chosen.commands())
+        raise UsageError(f"{chosen.prog} needs a command: {names}", hint=f"{chosen.prog} --help")
+    return arguments
+
+
+def _overview() -> str:
+    return OVERVIEW.format(version=__version__)

@@ -1,0 +1,36 @@
+"""The help of `envtool run`, whose words are read by hand (`envtool.cli.run`)."""
+
+from argparse import REMAINDER, Namespace
+
+from envtool.cli.arguments import Commands, Parser, add_command, completed_by
+from envtool.cli.options import Options
+from envtool.cli.run import run
+from envtool.cli.session import Session
+
+__all__ = ["add_run"]
+
+
+def add_run(commands: "Commands[Parser]") -> None:
+    """Add `run`."""
+    parser = add_command(
+        commands,
+        "run",
+        _run,
+        summary="run one command in the environment",
+        text="""
+        Becomes the command: its exit code, signals and terminal are its own, and everything
+        behind it belongs to it. With no generation yet it makes the first one. A Python script
+        with a `# /// script` block runs in the environment that the block declares.
+        """,
+        examples=[
+            ("envtool run python -m pytest -q", "a command of the environment"),
+            ("envtool -e docs run make html", "in the environment named docs"),
+            ("envtool run plot.py", "a script that declares what it needs"),
+        ],
+    )
+    command = parser.add_argument("command", metavar="CMD", nargs=REMAINDER, help="the command")
+    completed_by(command, "commands")
+
+
+def _run(session: Session, arguments: Namespace) -> int:
+    return run(Options().with_values(vars(arguments)), arguments.command, session.terminal)

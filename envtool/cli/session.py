@@ -1,0 +1,63 @@
+"""What every command starts from: the settings, the workspace, and the project that is meant."""
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from envtool.cli.options import Options
+    from envtool.cli.terminal import Terminal
+    from envtool.reporting import Reporter
+    from envtool.workspace import Project, Record, Workspace
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One command at work."""
+
+    def __init__(self, options: "Options", terminal: "Terminal") -> None:
+        self.options = options
+        self.terminal = terminal
+
+    def project(self, file: str | None = None) -> "Project":
+        """Return the project that the options mean, or that of a file such as a script."""
+        from envtool.workspace import open_project
+
+        options = self.options
+        return open_project(os.getcwd(), file=file or options.file, environment=options.environment)
+
+    def workspace(self) -> "Workspace":
+        """Return the workspace, its work shown on the terminal."""
+        from envtool.cli.progress import Progress
+
+        return self._workspace(Progress(self.terminal))
+
+    def current(self, project: "Project") -> tuple[int, "Record", "Workspace"]:
+        """Return the current generation's number and record, and a workspace that is silent.
+
+        Without a generation yet it switches to one first; when the declaration has moved on it
+        says so and stays with the generation.
+        """
+        from envtool.reporting import SilentReporter
+
+        workspace = self._workspace(SilentReporter())
+        found = workspace.current(project)
+        if found is None:
+            self.terminal.say("no generation yet: switching to the first one")
+            self.workspace().switch(project)
+            found = workspace.current(project)
+            assert found is not None, "switching leaves a current generation"
+        elif workspace.drifted(project, found[1]):
+            name = os.path.basename(project.path)
+            self.terminal.say(
+                f"note: {name} has changed since generation {found[0]}: "
+                "`envtool switch` goes forward to it"
+            )
+        return *found, workspace
+
+    def _workspace(self, reporter: "Reporter") -> "Workspace":
+        from envtool.machine.settings import load
+        from envtool.workspace import Workspace
+
+        environ = {**os.environ, "ENVTOOL_OFFLINE": "1"} if self.options.offline else os.environ
+        return Workspace(load(environ), reporter)

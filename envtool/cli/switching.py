@@ -1,0 +1,95 @@
+"""The commands that realise the environment: `switch` and `build`."""
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from envtool.cli.arguments import Commands, Parser, add_command
+from envtool.cli.render import (
+    changes_lines,
+    generation_json,
+    generation_line,
+    plan_json,
+    plan_lines,
+)
+from envtool.cli.session import Session
+
+if TYPE_CHECKING:
+    from envtool.workspace import Generation
+
+__all__ = ["add_commands", "show_generation"]
+
+NEXT = "next: `envtool shell`, `envtool run python`, or `envtool kernel install` for Jupyter"
+
+
+def add_commands(commands: "Commands[Parser]") -> None:
+    """Add the commands of this family."""
+    parser = add_command(
+        commands,
+        "switch",
+        _run_switch,
+        summary="realise what is declared and make it the current generation",
+        text="""
+        Locks if the declaration moved on, fetches and builds what the store lacks, and switches
+        the project to the new environment in one atomic step. The generations before it stay
+        and can be gone back to. With nothing changed it does nothing.
+        """,
+        examples=[
+            ("envtool switch", ""),
+            ("envtool switch --dry-run", "what would be fetched, built and changed, in bytes"),
+            ("envtool --offline switch", "only with what is in the store"),
+        ],
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen, do nothing")
+    add_command(
+        commands,
+        "build",
+        _run_build,
+        summary="realise the environment and print its path, without switching",
+        text="""
+        Prints the path of the environment, which holds bin/python, and nothing else on stdout.
+        It stays in the store until `envtool gc` finds that nothing needs it.
+        """,
+        examples=[
+            ("envtool build", ""),
+            ('"$(envtool build)"/bin/python -V', "use it without entering"),
+        ],
+    )
+
+
+def show_generation(session: Session, generation: "Generation", made: bool) -> int:
+    """Print a generation that was switched to, and what came and went if it is a new one."""
+    terminal = session.terminal
+    if terminal.json:
+        terminal.result_json({"made": made, "generation": generation_json(generation)})
+        return 0
+    line = generation_line(generation, terminal)
+    if not made:
+        terminal.result(f"nothing to do; {line}")
+        return 0
+    lines = [line, *changes_lines(generation.changes, terminal)]
+    if generation.number == 1:
+        lines.append(NEXT)
+    terminal.result("\n".join(lines))
+    return 0
+
+
+def _run_switch(session: Session, arguments: Namespace) -> int:
+    project, workspace, terminal = session.project(), session.workspace(), session.terminal
+    if not arguments.dry_run:
+        return show_generation(session, *workspace.switch(project))
+    plan = workspace.plan(project)
+    if terminal.json:
+        terminal.result_json(plan_json(plan))
+    else:
+        terminal.result("\n".join(plan_lines(plan, terminal)))
+    return 0
+
+
+def _run_build(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words
+    workspace = session.workspace()
+    path = workspace.build(session.project())
+    if session.terminal.json:
+        session.terminal.result_json({"path": str(path), "physical": workspace.physical(path)})
+    else:
+        session.terminal.result(workspace.physical(path))
+    return 0
