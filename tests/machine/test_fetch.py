@@ -304,6 +304,8 @@ def test_progress_adds_up_to_the_size(server: Server, fetcher: Fetcher, target: 
         408,
         429,
         (503, {"Retry-After": "0"}),
+        (503, {"Retry-After": "Fri, 01 Jan 2021 00:00:00 GMT"}),
+        (503, {"Retry-After": "soon"}),
         "truncate",
         "chunked_and_cut",
         "stall",
