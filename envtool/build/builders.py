@@ -7,7 +7,7 @@ They run in process. What runs code of a package, the building of source project
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -221,11 +221,16 @@ def _placed(context: Context, path: StorePath, derivation: Derivation, target: s
     )
 
 
-def _candidates(context: Context, derivation: Derivation) -> Iterable[StorePath]:
-    yield derivation.output_path()
-    yield from derivation.input_sources
-    for below in derivation.input_derivations:
-        yield context.derivations[below].output_path()
+def _candidates(context: Context, derivation: Derivation) -> set[StorePath]:
+    """Return all that the output may refer to: itself and the closure of the inputs."""
+    found = {derivation.output_path(), *derivation.input_sources}
+    below = list(derivation.input_derivations)
+    while below:
+        each = context.derivations[below.pop()]
+        if each.output_path() not in found:
+            found |= {each.output_path(), *each.input_sources}
+            below += each.input_derivations
+    return found
 
 
 class _Finder:

@@ -76,6 +76,7 @@ def _standard_library(cache: str, interpreter: str, stdlib: str) -> str:
         os.makedirs(mirror, exist_ok=True)
         with os.scandir(f"{folder}/__pycache__") as entries:
             for entry in entries:
-                os.symlink(entry.path, f"{mirror}/{entry.name}")
+                if ".opt-" not in entry.name:
+                    os.symlink(entry.path, f"{mirror}/{entry.name}")
     os.rename(temporary, target)
     return target

@@ -137,12 +137,12 @@ def parse(data: bytes, place: str) -> Record:
                 hint="use the envtool that made it, or make a new generation: envtool switch",
             )
         packages = [
-            Package(**{**each, "path": StorePath(each["path"]) if each["path"] else None})
+            Package(**{**each, "path": StorePath.parse(each["path"]) if each["path"] else None})
             for each in fields.pop("packages")
         ]
         environment = StorePath.parse(fields.pop("environment"))
         return Record(**fields, environment=environment, packages=packages)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(
             f"{place} is damaged: {error}", hint="make a new generation: envtool switch"
         ) from error

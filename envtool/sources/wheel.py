@@ -36,6 +36,10 @@ _SCHEMES = {"purelib": "site-packages", "platlib": "site-packages"}
 _SCHEMES |= {"scripts": "scripts", "data": "data", "headers": "headers"}
 _HASHES = ("sha256", "sha384", "sha512")
 _SHOWN = 3
+_SHOWN_NAME = 60
+MAX_DEPTH = 100
+"""Folders in a member's name; real wheels have about ten."""
+_MAX_NAME = 255
 _DRIVE = re.compile("[A-Za-z]:")
 
 
@@ -149,14 +153,7 @@ class Wheel:
             if info.filename in found:
                 raise self._fail(f"holds {info.filename!r} twice")
             found[info.filename] = info
-        files = {name for name in found if not name.endswith("/")}
-        for name in files:
-            parent = os.path.dirname(name)
-            while parent:
-                if parent in files:
-                    raise self._fail(f"has {parent!r} as a file and as a folder")
-                parent = os.path.dirname(parent)
-        return {name: found[name] for name in files}
+        return {name: info for name, info in found.items() if not name.endswith("/")}
 
     def _check_name(self, info: zipfile.ZipInfo) -> None:
         name = info.filename
@@ -165,6 +162,8 @@ class Wheel:
             raise self._fail(f"has the forbidden name {info.orig_filename!r}")
         if name.startswith("/") or _DRIVE.match(name) or not {"", ".", ".."}.isdisjoint(parts):
             raise self._fail(f"has a name that leads out of the wheel: {name!r}")
+        if len(parts) > MAX_DEPTH or max(len(os.fsencode(part)) for part in parts) > _MAX_NAME:
+            raise self._fail(f"has a name too long or too deep: {name[:_SHOWN_NAME]!r}…")
         mode = info.external_attr >> 16
         kind = stat.S_IFMT(mode)
         if kind == stat.S_IFLNK:
@@ -214,10 +213,22 @@ class Wheel:
         unrecorded = [member.name for member in members if member.digest == ("", "")]
         if unrecorded:
             raise self._fail(f"RECORD gives no hash for {_some(unrecorded)}")
-        places = {member.place for member in members}
-        if len(places) != len(members):
-            raise self._fail("puts two files in one place")
+        self._check_places([member.place for member in members])
         return tuple(members)
+
+    def _check_places(self, places: list[str]) -> None:
+        """Check that no place is taken twice, whichever scheme leads there."""
+        files = set(places)
+        if len(files) != len(places):
+            raise self._fail("puts two files in one place")
+        folders: set[str] = set()
+        for place in places:
+            folder = os.path.dirname(place)
+            while folder and folder not in folders:
+                folders.add(folder)
+                folder = os.path.dirname(folder)
+        if clash := files & folders:
+            raise self._fail(f"has a file and a folder in one place: {_some(clash)}")
 
     def _record(self) -> dict[str, tuple[str, str]]:
         found: dict[str, tuple[str, str]] = {}
