@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envtool.errors import DeclarationError
@@ -18,6 +18,9 @@ from envtool.formats.declaration import (
     parse,
 )
 from envtool.formats.toml_lines import scan
+
+# A busy machine is no fault of the code under test.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 FULL = """\
 name = "My Analysis"
@@ -390,6 +393,7 @@ def test_importing_the_values_brings_in_no_reader() -> None:
     assert out == "[]\n"
 
 
+@UNHURRIED
 @given(st.text(), st.sampled_from(get_args(Kind)))
 def test_any_text_is_a_declaration_or_a_declaration_error(text: str, kind: Kind) -> None:
     try:
@@ -453,6 +457,7 @@ def as_toml(value: object) -> str:
 TABLES = st.dictionaries(KEYS, VALUES, max_size=6)
 
 
+@UNHURRIED
 @given(TABLES, st.sampled_from(["envtool.toml", "pyproject.toml"]))
 def test_any_tables_are_a_declaration_or_faults_with_lines(
     tables: dict[str, object], kind: Kind
@@ -478,6 +483,7 @@ def places(value: object, place: tuple[str | int, ...] = ()) -> set[tuple[str | 
     return {place}.union(*(places(each, (*place, key)) for key, each in below))
 
 
+@UNHURRIED
 @given(TABLES)
 def test_the_scanner_knows_the_line_of_each_place(tables: dict[str, object]) -> None:
     text = "".join(f"{key} = {as_toml(value)}\n" for key, value in tables.items())

@@ -3,12 +3,15 @@ import tomllib
 
 import nbformat
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envtool.errors import DeclarationError
 from envtool.formats.declaration import Kind, PathSource, parse
 from envtool.formats.edit import add_requirements, remove_requirements, template
+
+# A busy machine is no fault of the code under test.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TOML = """\
 # What we need.
@@ -364,6 +367,7 @@ def arrays(draw: st.DrawFn) -> tuple[list[str], str]:
     return names, text + "] # end\n# after\n[vars] # vars\nA = '1'\n"
 
 
+@UNHURRIED
 @given(arrays(), NAMES.filter(bool))
 def test_added_to_any_layout_the_array_holds_both_and_every_comment(
     array: tuple[list[str], str], added: list[str]
@@ -375,6 +379,7 @@ def test_added_to_any_layout_the_array_holds_both_and_every_comment(
     assert changed.count("#") == text.count("#")
 
 
+@UNHURRIED
 @given(arrays(), st.data())
 def test_removed_from_any_layout_the_array_holds_the_others(
     array: tuple[list[str], str], data: st.DataObject

@@ -3,12 +3,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from envtool.errors import DeclarationError
 from envtool.formats.declaration import KernelChoice, Kind, parse
 from envtool.formats.notebook import declaration_block, kind_of, lock_text, with_lock
+
+# A busy machine is no fault of the code under test.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # As Jupyter writes it: one space of indent, sorted keys, characters as they are.
 NOTEBOOK = """\
@@ -223,6 +226,7 @@ JSON = st.recursive(
 )
 
 
+@UNHURRIED
 @given(
     st.dictionaries(st.text(), JSON, max_size=4),
     st.dictionaries(st.text() | st.just("lock"), JSON, max_size=3) | st.none(),
@@ -249,6 +253,7 @@ def test_a_lock_is_read_back_and_everything_else_is_as_it_was(
         assert with_lock(changed, None) == text
 
 
+@UNHURRIED
 @given(st.text())
 def test_any_text_has_a_lock_or_is_refused(text: str) -> None:
     with pytest.raises(DeclarationError):
