@@ -544,7 +544,12 @@ class Workspace:
             offline=self.settings.offline,
         )
         selection = gatherer.gather(asked.lock)
-        made = instantiate(_name(declaration), selection, asked.interpreter)
+        made = instantiate(
+            _name(declaration),
+            selection,
+            asked.interpreter,
+            collisions=declaration.collisions,
+        )
         assert made.environment is not None, "instantiate ends with the environment"
         return _Planned(asked, selection, made, made.environment)
 

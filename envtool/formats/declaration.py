@@ -40,6 +40,8 @@ class Declaration:
     variables: tuple[tuple[str, str], ...]
     hook: str | None
     kernel: KernelChoice | None
+    collisions: str = "refuse"
+    """`refuse` or `warn`: what happens when two packages claim one file."""
 
 
 def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> Declaration:
@@ -65,6 +67,7 @@ def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> 
         index=wish.settings.index,
         exclude_newer=wish.settings.exclude_newer,
         sdists=wish.settings.sdists,
+        collisions=wish.settings.collisions,
         variables=tuple(sorted(wish.variables.items())),
         hook=wish.settings.hook,
         kernel=wish.kernel,

@@ -27,7 +27,18 @@ __all__ = [
 
 ENVIRONMENT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SETTINGS_KEYS = frozenset(
-    {"env", "exclude-newer", "index", "kernel", "python", "sdists", "shell", "sources", "vars"}
+    {
+        "collisions",
+        "env",
+        "exclude-newer",
+        "index",
+        "kernel",
+        "python",
+        "sdists",
+        "shell",
+        "sources",
+        "vars",
+    }
 )
 """What every one of envtool's tables may hold."""
 _ENVIRONMENT_KEYS = frozenset({"base", "dependencies", "groups", "kernel", "python", "vars"})
@@ -44,12 +55,12 @@ _PINNED = {
     "PYTHONPLATLIBDIR": "it would replace the environment's standard library",
     "PYTHONEXECUTABLE": "the environment has its own interpreter",
     "PYTHONUSERBASE": "packages of the user's home do not belong to the environment",
-    "PYTHONNOUSERSITE": "envtool sets it: packages of the user's home stay out",
+    "PYTHONNOUSERSITE": "packages of the user's home stay out as it is",
     "PYTHONSAFEPATH": "envtool decides what leads sys.path",
     "LD_LIBRARY_PATH": "it would put other libraries before the environment's own",
     "LD_PRELOAD": "it would put other libraries before the environment's own",
     "LD_AUDIT": "it would put other libraries before the environment's own",
-    "VIRTUAL_ENV": "envtool sets it to the environment",
+    "VIRTUAL_ENV": "the environment is immutable, and tools would write to it",
 }
 
 
@@ -93,6 +104,8 @@ class Settings:
     exclude_newer: str | None
     sdists: tuple[str, ...]
     """Normalised and sorted."""
+    collisions: str
+    """`refuse` or `warn`: what happens when two packages claim one file."""
     sources: Mapping[str, tuple[Place, PathSource]]
     """By normalised name."""
     variables: Mapping[str, str]
@@ -108,6 +121,7 @@ def read_settings(table: Table) -> Settings:
         index=_index(table),
         exclude_newer=_exclude_newer(table),
         sdists=_sdists(table),
+        collisions=_collisions(table),
         sources=_sources(table),
         variables=_variables(table),
         hook=_hook(table),
@@ -185,6 +199,13 @@ def _exclude_newer(table: Table) -> str | None:
 
 def _sdists(table: Table) -> tuple[str, ...]:
     return tuple(sorted({normalised(name) for _, name in _names(table, "sdists")}))
+
+
+def _collisions(table: Table) -> str:
+    written = table.string("collisions", example="warn")
+    if written not in {None, "refuse", "warn"}:
+        table.fault("collisions", f"'{written}' is neither refuse nor warn")
+    return written or "refuse"
 
 
 def _names(table: Table, key: str) -> list[tuple[Place, str]]:

@@ -186,6 +186,7 @@ N = 1
         ('python = "three"', "python", "PEP 440"),
         ('index = "example.org"', "index", "URL"),
         ("index = true", "index", "expected a string, found a boolean"),
+        ('collisions = "last"', "collisions", "neither refuse nor warn"),
         ("exclude-newer = 2026-01-31T10:00:00", "exclude-newer", "is not a date"),
         ('exclude-newer = "2026-02-31"', "exclude-newer", "day is out of range"),
         ('name = "---"', "name", "no letter"),
