@@ -25,7 +25,7 @@ from urllib.request import url2pathname
 from envtool.errors import FetchError
 from envtool.formats.hashing import Hash
 from envtool.machine.arrival import Arrival, Passing
-from envtool.machine.connections import (
+from envtool.machine.http_connections import (
     Connections,
     Severed,
     parse_url,

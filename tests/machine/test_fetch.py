@@ -19,8 +19,8 @@ import pytest
 
 from envtool.errors import FetchError, FormatError, StoreError
 from envtool.formats.hashing import Hash
-from envtool.machine.connections import parse_url, redirected, without_secrets
 from envtool.machine.fetch import MAX_PAUSE, FetchCancelledError, Fetcher, pause
+from envtool.machine.http_connections import parse_url, redirected, without_secrets
 
 BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
