@@ -1,0 +1,1 @@
+"""Jupyter: launching kernels, kernelspecs, headless runs, a kernel that explains failures."""

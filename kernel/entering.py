@@ -1,0 +1,113 @@
+"""A kernel's command and variables: what the launcher becomes and what a headless run starts.
+
+ipykernel runs in the environment's own Python; of envtool nothing is importable there but the
+one module of magics, which lies in a store object of its own.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from envtool.errors import KernelError, StoreError
+
+if TYPE_CHECKING:
+    from envtool.workspace import Project, Record, Workspace
+
+__all__ = ["MAGICS", "command", "magics_folder", "program", "variables"]
+
+MAGICS = "envtool_magics"
+"""The magics' name inside an environment."""
+
+
+def command(workspace: "Workspace", project: "Project", record: "Record") -> list[str]:
+    """Return the words that start ipykernel in a generation, without the connection file.
+
+    :raises KernelError: the environment has no ipykernel.
+    """
+    if record.kernel is None:
+        raise KernelError(
+            f"the environment of {project.path} has no ipykernel, so no kernel can run in it",
+            hint=_spelled(project, "add ipykernel"),
+        )
+    python = f"{workspace.physical(record.environment)}/bin/python"
+    return [python, "-m", "ipykernel_launcher", f"--IPKernelApp.extra_extensions={MAGICS}"]
+
+
+def variables(
+    workspace: "Workspace",
+    project: "Project",
+    number: int,
+    record: "Record",
+    environ: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the variables of a kernel in a generation that is started from `environ`."""
+    entered = workspace.activation(record, number, project).apply(environ)
+    folder = magics_folder(workspace)
+    pinned = [entered.get("PYTHONPATH", ""), folder or ""]
+    entered["PYTHONPATH"] = ":".join(part for part in pinned if part)
+    entered["ENVTOOL_DECLARATION"] = project.path
+    entered["ENVTOOL_NAME"] = project.environment
+    if (own := program()) is not None:
+        entered["ENVTOOL_PROGRAM"] = own
+    return entered
+
+
+def program() -> str | None:
+    """Return the path of the `envtool` program beside this Python; None when there is none."""
+    path = os.path.join(os.path.dirname(sys.executable), "envtool")
+    return path if os.access(path, os.X_OK) else None
+
+
+def magics_folder(workspace: "Workspace") -> str | None:
+    """Return the store object to be put on PYTHONPATH; None when the store takes no new object.
+
+    A root of its own keeps it and says, without the database, that it is there.
+    """
+    import envtool.magics
+
+    source = envtool.magics.__file__
+    with open(source, "rb") as file:
+        text = file.read()
+    link = f"{workspace.settings.gcroots}/{MAGICS}-{_digest(text)}"
+    if os.path.isdir(link):
+        return os.readlink(link)
+    try:
+        return _add_magics(workspace, text, link)
+    except StoreError:
+        # A store that may only be read still has the environment: a kernel without magics.
+        return None
+
+
+def _add_magics(workspace: "Workspace", text: bytes, link: str) -> str:
+    from tempfile import TemporaryDirectory
+
+    from envtool.machine.disk import disk_errors
+
+    with (
+        disk_errors("add the magics to the store"),
+        TemporaryDirectory(prefix="envtool-magics-") as folder,
+        workspace.store.shared(),
+    ):
+        os.mkdir(f"{folder}/{MAGICS}")
+        with open(f"{folder}/{MAGICS}/__init__.py", "wb") as file:
+            file.write(text)
+        target = workspace.physical(workspace.store.add_tree(folder, "envtool-magics"))
+        temporary = f"{link}.{os.getpid()}"
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        os.symlink(target, temporary)
+        os.rename(temporary, link)
+    return target
+
+
+def _digest(text: bytes) -> str:
+    from hashlib import sha256
+
+    return sha256(text).hexdigest()[:16]
+
+
+def _spelled(project: "Project", words: str) -> str:
+    import shlex
+
+    named = "" if project.environment == "default" else f"-e {project.environment} "
+    return f"envtool -f {shlex.quote(project.path)} {named}{words}"

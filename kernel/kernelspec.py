@@ -1,0 +1,284 @@
+"""Kernelspecs: the folders by which Jupyter, VS Code, nbclient and papermill find our kernels.
+
+A spec works by its argv alone (DESIGN 6): an absolute launcher that is not called python, since
+Jupyter and VS Code put an interpreter of their own in the place of one that is; no provisioner,
+since a spec that asks for one is invisible wherever it is not importable.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import envtool
+from envtool.errors import EnvtoolError, KernelError
+from envtool.machine.disk import disk_errors
+from envtool.machine.settings import load
+from envtool.workspace import Workspace, open_project
+
+if TYPE_CHECKING:
+    from envtool.workspace import Project, Record
+
+__all__ = ["KernelSpecInfo", "install", "list_kernels", "remove"]
+
+SPEC = "kernel.json"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_OTHER = re.compile(r"[^a-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSpecInfo:
+    """One kernelspec of ours."""
+
+    name: str
+    display_name: str
+    directory: str
+    """Absolute folder that holds its `kernel.json`."""
+    project: str
+    """Absolute path of the declaration."""
+    environment: str
+    generation: int | None
+    """Number of the generation that a kernel started now would run in; None: there is none."""
+    stale: str | None
+    """Why it cannot work any more; None when it can."""
+
+
+def install(
+    workspace: Workspace,
+    project: "Project",
+    *,
+    name: str | None = None,
+    display_name: str | None = None,
+    prefix: str | None = None,
+) -> KernelSpecInfo:
+    """Write the kernelspec of a project's environment, atomically; its own older one is replaced.
+
+    It lies in the user's Jupyter folder, or in `<prefix>/share/jupyter`.
+
+    :raises KernelError: the environment has no kernel, or the name is another project's.
+    """
+    number, record = _current(workspace, project)
+    name, display_name = _names(project, record, name, display_name)
+    folder = _data_folder(os.environ) if prefix is None else f"{_absolute(prefix)}/share/jupyter"
+    directory = f"{folder}/kernels/{name}"
+    _refuse_other(directory, name, project)
+    with disk_errors(f"write the kernelspec {name}", raising=KernelError):
+        os.makedirs(directory, exist_ok=True)
+        spec = _spec(workspace, project, display_name, _launcher(directory))
+        _replace(f"{directory}/{SPEC}", json.dumps(spec, indent=1) + "\n", 0o644)
+    return KernelSpecInfo(
+        name, display_name, directory, project.path, project.environment, number, None
+    )
+
+
+def list_kernels(workspace: Workspace) -> list[KernelSpecInfo]:
+    """Return the kernelspecs of ours that Jupyter finds for this user, sorted by name."""
+    found: dict[str, KernelSpecInfo] = {}
+    for folder in _search_path(os.environ):
+        for name in _entries(f"{folder}/kernels"):
+            directory = f"{folder}/kernels/{name}"
+            spec = _read(directory)
+            if name not in found and spec is not None and _own(spec) is not None:
+                found[name] = _info(workspace, name, directory, spec)
+    return [found[name] for name in sorted(found)]
+
+
+def remove(name: str) -> KernelSpecInfo:
+    """Delete a kernelspec of ours and return what it was.
+
+    :raises KernelError: there is none of that name, or it is not ours.
+    """
+    for folder in _search_path(os.environ):
+        directory = f"{folder}/kernels/{name}"
+        if not _NAME.fullmatch(name) or not os.path.isdir(directory):
+            continue
+        spec = _read(directory)
+        if spec is None or _own(spec) is None:
+            raise KernelError(
+                f"{directory} was not written by envtool", hint=f"jupyter kernelspec remove {name}"
+            )
+        info = _info(Workspace(load(os.environ)), name, directory, spec)
+        with disk_errors(f"remove the kernelspec {name}", raising=KernelError):
+            shutil.rmtree(directory)
+        return info
+    raise KernelError(f"there is no kernel {name}", hint="envtool kernel list")
+
+
+# What is written
+
+
+def _current(workspace: Workspace, project: "Project") -> tuple[int, "Record"]:
+    current = workspace.current(project)
+    if current is None:
+        raise KernelError(
+            f"{project.path} has no generation yet that a kernel could run in",
+            hint="envtool switch",
+        )
+    if current[1].kernel is None:
+        raise KernelError(
+            f"the environment of {project.path} has no ipykernel",
+            hint="envtool add ipykernel, or write a [kernel] table, which asks for it",
+        )
+    return current
+
+
+def _names(
+    project: "Project", record: "Record", name: str | None, display_name: str | None
+) -> tuple[str, str]:
+    """Return the spec's name and what Jupyter shows: as asked, else as declared, else derived."""
+    from envtool.machine.project import read
+
+    declared = read(project.path, project.kind, project.environment).kernel
+    chosen = name or (declared.name if declared else None) or _derived(record.name)
+    if not _NAME.fullmatch(chosen):
+        raise KernelError(
+            f"{chosen!r} cannot name a kernel: a-z, 0-9 and ._- only, a letter or digit first",
+            hint=f"envtool kernel install --name {_derived(chosen)}",
+        )
+    shown = display_name or (declared.display_name if declared else None) or record.kernel
+    return chosen, shown or chosen
+
+
+def _derived(text: str) -> str:
+    return _OTHER.sub("-", text.lower()).strip("-._") or "envtool"
+
+
+def _refuse_other(directory: str, name: str, project: "Project") -> None:
+    if not os.path.lexists(directory):
+        return
+    spec = _read(directory)
+    own = _own(spec) if spec is not None else None
+    if own == (project.path, project.environment):
+        return
+    holder = f"of {own[0]}" if own else "not written by envtool"
+    raise KernelError(
+        f"a kernel {name} is there already, {holder}; it cannot also be that of {project.path}",
+        hint="choose another name: envtool kernel install --name NAME",
+    )
+
+
+def _spec(
+    workspace: Workspace, project: "Project", display_name: str, launcher: str
+) -> dict[str, Any]:
+    argv = [launcher, "--declaration", project.path]
+    if project.environment != "default":
+        argv += ["--environment", project.environment]
+    root = workspace.settings.root
+    by_default = load({**os.environ, "ENVTOOL_ROOT": ""}).root
+    # Jupyter expands `$NAME` in these values; a doubled sign stands for itself.
+    env = {} if root == by_default else {"ENVTOOL_ROOT": root.replace("$", "$$")}
+    return {
+        "argv": [*argv, "-f", "{connection_file}"],
+        "display_name": display_name,
+        "language": "python",
+        "interrupt_mode": "message",
+        "env": env,
+        "metadata": {
+            "debugger": True,
+            "envtool": {
+                "declaration": project.path,
+                "environment": project.environment,
+                "root": root,
+            },
+        },
+    }
+
+
+def _launcher(directory: str) -> str:
+    """Return the path of `envtool-kernel`; without one beside our Python, of one written here."""
+    beside = os.path.join(os.path.dirname(sys.executable), "envtool-kernel")
+    if os.access(beside, os.X_OK):
+        return beside
+    place = f"{directory}/envtool-kernel"
+    package = os.path.dirname(os.path.dirname(os.path.abspath(envtool.__file__)))
+    code = (
+        f"import sys; sys.path.insert(0, {package!r}); "
+        "from envtool.kernel.launcher import main; sys.exit(main())"
+    )
+    words = shlex.join([sys.executable, "-c", code])
+    _replace(place, f'#!/bin/sh\nexec {words} "$@"\n', 0o755)
+    return place
+
+
+def _replace(path: str, text: str, mode: int) -> None:
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
+        os.rename(temporary, path)
+    finally:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+
+
+# What is found
+
+
+def _info(
+    workspace: Workspace, name: str, directory: str, spec: Mapping[str, Any]
+) -> KernelSpecInfo:
+    own = spec["metadata"]["envtool"]
+    declaration, environment = own["declaration"], own["environment"]
+    generation, stale = None, None
+    try:
+        project = open_project("/", file=declaration, environment=environment)
+        root = own.get("root", workspace.settings.root)
+        there = Workspace(replace(workspace.settings, root=root))
+        generation = _current(there, project)[0]
+    except EnvtoolError as error:
+        stale = error.message
+    launcher = spec.get("argv", [""])[0]
+    if stale is None and not os.access(launcher, os.X_OK):
+        stale = f"its launcher {launcher} is gone"
+    shown = spec.get("display_name", name)
+    return KernelSpecInfo(name, shown, directory, declaration, environment, generation, stale)
+
+
+def _read(directory: str) -> dict[str, Any] | None:
+    """Return the spec in a folder; None when there is none that can be read."""
+    try:
+        with open(f"{directory}/{SPEC}", "rb") as file:
+            spec = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return spec if isinstance(spec, dict) else None
+
+
+def _own(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return declaration and environment of a spec that we wrote; None for another's."""
+    metadata = spec.get("metadata")
+    own = metadata.get("envtool") if isinstance(metadata, dict) else None
+    if not isinstance(own, dict):
+        return None
+    declaration, environment = own.get("declaration"), own.get("environment")
+    if not isinstance(declaration, str) or not isinstance(environment, str):
+        return None
+    return declaration, environment
+
+
+def _entries(folder: str) -> list[str]:
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def _search_path(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield Jupyter's data folders that are the user's to change."""
+    yield from (part for part in environ.get("JUPYTER_PATH", "").split(":") if part)
+    yield _data_folder(environ)
+
+
+def _data_folder(environ: Mapping[str, str]) -> str:
+    """Return what `jupyter_core.paths.jupyter_data_dir()` does, whose package we may lack."""
+    if own := environ.get("JUPYTER_DATA_DIR"):
+        return _absolute(own)
+    data = environ.get("XDG_DATA_HOME") or f"{os.path.expanduser('~')}/.local/share"
+    return _absolute(f"{data}/jupyter")
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
