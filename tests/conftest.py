@@ -261,13 +261,13 @@ class _Offer:
                     return archive.read(member)
         return None
 
-    def record(self, *, with_size: bool) -> dict[str, object]:
+    def record(self, *, with_size: bool, with_hash: bool) -> dict[str, object]:
         content = self.path.read_bytes()
         metadata = self.metadata()
         record: dict[str, object] = {
             "filename": self.filename,
             "url": f"../../files/{self.filename}",
-            "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
+            "hashes": {"sha256": hashlib.sha256(content).hexdigest()} if with_hash else {},
             "upload-time": self.upload_time,
             "yanked": self.yanked,
         }
@@ -289,6 +289,8 @@ class Index:
     json: bool = True
     sizes: bool = True
     """Whether the JSON pages say how long each file is."""
+    hashes: bool = True
+    """Whether the JSON pages give the SHA-256 of each file."""
     behaviour: dict[str, Behaviour | list[Behaviour]] = field(default_factory=dict)
     """Path, such as `/simple/tiny/`, to how it answers; a list is used up one request at a time."""
     log: list[Request] = field(default_factory=list)
@@ -354,7 +356,7 @@ class Index:
         return "text/html", self._html(offers)
 
     def _json(self, name: str, offers: Sequence[_Offer]) -> bytes:
-        files = [offer.record(with_size=self.sizes) for offer in offers]
+        files = [offer.record(with_size=self.sizes, with_hash=self.hashes) for offer in offers]
         return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
 
     @staticmethod
