@@ -16,6 +16,9 @@ _HEADER_SIZE = 64
 MAGIC = b"\x7fELF"
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 14, 15, 29
+_MOST_ENTRIES = 4096
+_LONGEST_TEXT = 8192
+"""No real file has more; a hostile one could name one long string any number of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def dynamic(data: bytes | mmap) -> Dynamic | None:
         return None
     try:
         return _dynamic(data, layout)
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, OverflowError):
         return None
 
 
@@ -91,7 +94,10 @@ def _dynamic(data: bytes | mmap, layout: _Layout) -> Dynamic | None:
 
     def text(value: int) -> str:
         start = strings + value
-        return data[start : data.find(b"\0", start)].decode("utf-8", "replace")
+        end = data.find(b"\0", start, start + _LONGEST_TEXT)
+        if end < 0:
+            raise ValueError(start)
+        return data[start:end].decode("utf-8", "replace")
 
     def texts(wanted: int) -> list[str]:
         return [text(value) for tag, value in entries if tag == wanted]
@@ -119,7 +125,7 @@ def _segments(data: bytes | mmap, layout: _Layout) -> Iterator[tuple[int, int, i
 def _entries(
     data: bytes | mmap, layout: _Layout, offset: int, size: int
 ) -> Iterator[tuple[int, int]]:
-    for at in range(offset, offset + size, layout.entry.size):
+    for at in range(offset, offset + size, layout.entry.size)[:_MOST_ENTRIES]:
         tag, value = layout.entry.unpack_from(data, at)
         if tag == 0:
             return

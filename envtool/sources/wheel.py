@@ -302,7 +302,8 @@ class Wheel:
         found: list[EntryPoint] = []
         for name, reference in _sections(self.metadata_text("entry_points.txt")).get(group, ()):
             module, _, attribute = reference.split("[", 1)[0].strip().partition(":")
-            if "/" in name or name in {"", ".", ".."} or "\0" in name:
+            too_long = len(name.encode()) > _MAX_NAME
+            if "/" in name or name in {"", ".", ".."} or "\0" in name or too_long:
                 raise self._fail(f"entry point {name!r} is no file name")
             words = [*module.strip().split("."), *attribute.strip().split(".")]
             if not all(word.isidentifier() for word in words):

@@ -1,0 +1,219 @@
+"""The dynamic section of real and made-up ELF files, with binutils as the judge; damage is None."""
+
+import mmap
+import os
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from envtool.sources.elf import Dynamic, dynamic
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the shared objects")
+needs_readelf = pytest.mark.skipif(
+    shutil.which("readelf") is None, reason="binutils' readelf is the judge"
+)
+LAYOUTS = [(wide, sign) for wide in (True, False) for sign in "<>"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A library that needs another one."""
+
+    folder: Path
+
+    def library(self, *flags: str, name: str = "libone.so") -> Path:
+        (self.folder / "one.c").write_text("int two(void); int one(void) { return two(); }\n")
+        (self.folder / "two.c").write_text("int two(void) { return 2; }\n")
+        link = ["gcc", "-shared", "-fPIC", "-nostdlib", *(f for f in flags if f.startswith("-m"))]
+        two, one = self.folder / "libtwo.so", self.folder / name
+        self._run([*link, "two.c", "-o", two, "-Wl,-soname,libtwo.so.2"])
+        rest = [flag for flag in flags if not flag.startswith("-m")]
+        self._run([*link, "one.c", two, "-o", one, *rest])
+        return one
+
+    def _run(self, command: Sequence[str | Path]) -> None:
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def compiled(tmp_path: Path) -> Compiled:
+    return Compiled(tmp_path)
+
+
+def synthetic(
+    wide: bool, sign: str, *, tags: Sequence[tuple[int, bytes]], end: bytes = b""
+) -> bytes:
+    """Return a file with one loaded segment that holds the dynamic section and its strings."""
+    strings, entries = b"\0", []
+    for tag, text in tags:
+        entries.append((tag, len(strings)))
+        strings += text + b"\0"
+    ident = b"\x7fELF" + bytes([2 if wide else 1, 1 if sign == "<" else 2, 1]) + b"\0" * 9
+    header = struct.Struct(sign + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"))
+    segment = struct.Struct(sign + ("IIQQQQQQ" if wide else "IIIIIIII"))
+    entry = struct.Struct(sign + ("qQ" if wide else "iI"))
+    base, first = 0x10000, 16 + header.size
+    at = first + 2 * segment.size
+    table = at + (len(entries) + 2) * entry.size
+    size = table + len(strings)
+    whole = [*entries, (5, base + table), (0, 0)]
+    loads = [(1, 0, base, size), (2, at, base + at, len(whole) * entry.size)]
+    data = ident + header.pack(3, 62, 1, 0, first, 0, 0, 0, segment.size, 2, 0, 0, 0)
+    for kind, offset, address, length in loads:
+        if wide:
+            data += segment.pack(kind, 4, offset, address, address, length, length, 8)
+        else:
+            data += segment.pack(kind, offset, address, address, length, length, 4, 4)
+    return data + b"".join(entry.pack(*each) for each in whole) + strings + end
+
+
+@pytest.mark.parametrize(("wide", "sign"), LAYOUTS)
+def test_every_class_and_byte_order_is_read(wide: bool, sign: str) -> None:
+    tags = [(1, b"libc.so.6"), (14, b"libone.so.1"), (1, b"libm.so.6"), (29, b"$ORIGIN/../a:/b")]
+    assert dynamic(synthetic(wide, sign, tags=tags)) == Dynamic(
+        needed=("libc.so.6", "libm.so.6"), soname="libone.so.1", search=("$ORIGIN/../a", "/b")
+    )
+
+
+def test_runpath_counts_and_rpath_beside_it_does_not() -> None:
+    found = dynamic(synthetic(wide=True, sign="<", tags=[(15, b"/rpath"), (29, b"/runpath")]))
+    assert found is not None
+    assert found.search == ("/runpath",)
+
+
+def test_empty_entries_of_a_search_path_are_dropped() -> None:
+    found = dynamic(synthetic(wide=True, sign="<", tags=[(15, b":/a::")]))
+    assert found is not None
+    assert found.search == ("/a",)
+
+
+def test_names_that_are_no_utf8_are_still_names() -> None:
+    found = dynamic(synthetic(wide=True, sign="<", tags=[(1, b"lib\xff.so")]))
+    assert found is not None
+    assert found.needed == ("lib\ufffd.so",)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x7fELF", b"MZ" * 100, b"\x7fELF" + b"\0" * 60, b"#!/bin/sh"]
+)
+def test_what_is_no_elf_file_has_no_dynamic_section(data: bytes) -> None:
+    assert dynamic(data) is None
+
+
+def test_many_names_of_one_long_string_are_damage_not_memory() -> None:
+    data = synthetic(wide=True, sign="<", tags=[(1, b"")], end=b"x" * (1 << 20))
+    assert dynamic(data.replace(struct.pack("<qQ", 1, 1), struct.pack("<qQ", 1, 2))) is None
+
+
+@needs_gcc
+@pytest.mark.parametrize("dtags", ["--enable-new-dtags", "--disable-new-dtags"])
+def test_compiled_library_says_what_it_was_linked_with(compiled: Compiled, dtags: str) -> None:
+    path = compiled.library(
+        f"-Wl,{dtags}", "-Wl,-rpath,$ORIGIN/../two.libs:/opt/lib", "-Wl,-soname,libone.so.1"
+    )
+    assert dynamic(path.read_bytes()) == Dynamic(
+        needed=("libtwo.so.2",), soname="libone.so.1", search=("$ORIGIN/../two.libs", "/opt/lib")
+    )
+
+
+@needs_gcc
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="gcc makes 32-bit code with -m32 there")
+def test_compiled_32_bit_library_says_the_same(compiled: Compiled) -> None:
+    found = dynamic(compiled.library("-m32", "-Wl,-rpath,$ORIGIN").read_bytes())
+    assert found == Dynamic(needed=("libtwo.so.2",), soname=None, search=("$ORIGIN",))
+
+
+@needs_gcc
+def test_object_file_has_no_dynamic_section(compiled: Compiled) -> None:
+    (compiled.folder / "a.c").write_text("int a;\n")
+    subprocess.run(["gcc", "-c", "a.c", "-o", "a.o"], cwd=compiled.folder, check=True)
+    assert dynamic((compiled.folder / "a.o").read_bytes()) is None
+
+
+@needs_gcc
+def test_memory_map_and_bytes_give_the_same(compiled: Compiled) -> None:
+    path = compiled.library("-Wl,-rpath,$ORIGIN")
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        assert dynamic(mapped) == dynamic(path.read_bytes()) is not None
+
+
+def real_libraries() -> list[str]:
+    """Return the shared objects of the interpreter's standard library and those loaded now."""
+    modules = (Path(os.__file__).parent / "lib-dynload").glob("*.so")
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    loaded = {line.split()[-1] for line in lines if re.search(r"\.so[.\d]*$", line)}
+    return sorted({*map(str, modules), *loaded})
+
+
+@needs_readelf
+def test_real_extension_modules_are_read_as_readelf_reads_them() -> None:
+    libraries = real_libraries()
+    command = ["readelf", "-dW", *libraries]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    parts = re.split(r"^File: ", shown, flags=re.MULTILINE)[1:]
+    for path, part in zip(libraries, parts, strict=True):
+        found = dynamic(Path(path).read_bytes())
+        assert found is not None
+        assert list(found.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", part)
+        paths = re.findall(r"\((?:RPATH|RUNPATH)\).*\[(.*)\]", part)
+        assert ":".join(found.search) == "".join(paths)
+
+
+def mapped(data: bytes, folder: Path) -> Dynamic | None:
+    path = folder / "damaged.so"
+    path.write_bytes(data)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
+        return dynamic(m)
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    layout=st.sampled_from(LAYOUTS),
+    changes=st.lists(
+        st.tuples(
+            st.integers(0, 400),
+            st.sampled_from([b"\0" * 4, b"\xff" * 8, b"\xff", b"\x7f" + b"\xff" * 7, b"\x80"]),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    length=st.integers(1, 400),
+)
+def test_damage_anywhere_never_raises(
+    tmp_path: Path, layout: tuple[bool, str], changes: list[tuple[int, bytes]], length: int
+) -> None:
+    tags = [(1, b"libc.so.6"), (14, b"libone.so.1"), (29, b"$ORIGIN/../a:/b")]
+    data = bytearray(synthetic(*layout, tags=tags))
+    for offset, change in changes:
+        at = offset % len(data)
+        data[at : at + len(change)] = change
+    for damaged in (bytes(data), bytes(data[:length])):
+        found = dynamic(damaged)
+        assert found is None or isinstance(found, Dynamic)
+        assert mapped(damaged, tmp_path) == found
+
+
+@pytest.mark.parametrize("field", ["program headers", "section", "load offset", "strings"])
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1])
+def test_offsets_beyond_any_file_are_damage(tmp_path: Path, field: str, value: int) -> None:
+    data = synthetic(wide=True, sign="<", tags=[(1, b"libc.so.6")])
+    at = {"program headers": 32, "section": 64 + 56 + 8, "load offset": 64 + 8, "strings": 0}[field]
+    if field == "strings":
+        at = data.index(struct.pack("<qQ", 1, 1)) + 8
+    damaged = data[:at] + struct.pack("<Q", value) + data[at + 8 :]
+    assert dynamic(damaged) is None
+    assert mapped(damaged, tmp_path) is None
