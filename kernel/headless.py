@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 from envtool import __version__
@@ -28,6 +29,8 @@ __all__ = ["NotebookRun", "run_notebook", "summary"]
 
 _SHOWN = 60
 """Characters of a cell that its progress line shows."""
+_LONGEST = 70
+"""Bytes of the temporary folder's path that leave room for ours and jupyter_client's names."""
 _KERNELSPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 """What every Jupyter has: a name of this machine in a shared file helps nobody."""
 
@@ -71,16 +74,17 @@ def run_notebook(
     target = _target(project.path, output)
     entered = _enter(workspace, _declaring(project, text))
     notebook = nbformat.reads(text, as_version=4)
-    client = _client(workspace, entered, notebook, timeout)
     environ = variables(workspace, entered.project, entered.number, entered.record, os.environ)
     started = time.monotonic()
-    run = _Run(client, workspace.reporter)
-    try:
-        asyncio.run(run.perform(environ, os.path.dirname(project.path)))
-    finally:
-        if run.started:
-            _describe(notebook, entered)
-            _write(target, nbformat.writes(notebook) + "\n")
+    with TemporaryDirectory(prefix="envtool-", dir=_short_folder()) as folder:
+        client = _client(workspace, entered, notebook, timeout=timeout, folder=folder)
+        run = _Run(client, workspace.reporter)
+        try:
+            asyncio.run(run.perform(environ, os.path.dirname(project.path)))
+        finally:
+            if run.started:
+                _describe(notebook, entered)
+                _write(target, nbformat.writes(notebook) + "\n")
     return NotebookRun(
         output=target,
         generation=entered.number,
@@ -163,8 +167,10 @@ def _kept_lock(workspace: Workspace, project: Project) -> str:
         return file.read()
 
 
-def _client(workspace: Workspace, entered: _Entered, notebook: Any, timeout: int | None) -> Any:
-    """Return the nbclient that will run the notebook, its kernel not yet started."""
+def _client(
+    workspace: Workspace, entered: _Entered, notebook: Any, *, timeout: int | None, folder: str
+) -> Any:
+    """Return the nbclient that will run the notebook, its connection to be made in `folder`."""
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -182,8 +188,20 @@ def _client(workspace: Workspace, entered: _Entered, notebook: Any, timeout: int
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
             return spec
 
-    manager = AsyncKernelManager(kernel_spec_manager=OneSpec(), kernel_name="envtool")
+    # Sockets in a folder of our own: no port of this machine is open while the notebook runs.
+    manager = AsyncKernelManager(
+        kernel_spec_manager=OneSpec(),
+        kernel_name="envtool",
+        transport="ipc",
+        connection_file=f"{folder}/kernel.json",
+    )
     return NotebookClient(notebook, km=manager, timeout=timeout)
+
+
+def _short_folder() -> str:
+    """Return where sockets can be: their whole path may have 107 bytes only (unix(7))."""
+    usual = gettempdir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST else "/tmp"  # noqa: S108 - made private
 
 
 class _Run:
