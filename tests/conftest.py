@@ -41,8 +41,8 @@ Tamper = Literal[
     "symlink",  # a member that is a symlink out of the tree
     "truncated",  # the last bytes are gone
 ]
-Behaviour = Literal["ok", "stall", "truncate"] | int
-"""How one path answers: as it should; never after the headers; half of the body; with a status."""
+Behaviour = Literal["ok", "drop", "stall", "truncate"] | int
+"""How one path answers: as it should; by hanging up; never; half of the body; with a status."""
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -432,9 +432,10 @@ class _Handler(BaseHTTPRequestHandler):
             status = behaviour if isinstance(behaviour, int) else HTTPStatus.NOT_FOUND
             self._note(path, status)
             self._send(status, "text/plain", b"no\n")
-        elif behaviour == "stall":
+        elif behaviour in ("drop", "stall"):
             self._note(path, 0)
-            index.released.wait()
+            if behaviour == "stall":
+                index.released.wait()
             self.close_connection = True
         else:
             self._page(path, *page, truncate=behaviour == "truncate")

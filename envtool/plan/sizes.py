@@ -5,11 +5,13 @@ hosts of artifacts refuse it.)
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
+from urllib.parse import SplitResult
 
 from envtool.errors import FetchError
 from envtool.formats.lock import Artifact, LockedPackage
@@ -21,6 +23,11 @@ __all__ = ["artifacts", "learn", "with_sizes"]
 _THREADS = 8
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
+_TRIES = 2
+_MOST_FAILURES = 4
+"""Of one host, before nothing more is asked of it."""
+_PATIENCE = 10.0
+"""Seconds of silence; a size is not worth more."""
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)").fullmatch
 
 
@@ -37,8 +44,8 @@ def artifacts(packages: Iterable[LockedPackage]) -> list[Artifact]:
 def learn(found: Iterable[Artifact], remembered: Remembered, *, timeout: float) -> None:
     """Ask for every size that neither the artifact nor the memory has, and remember it.
 
-    One that cannot be had stays unknown: the SHA-256 is what is relied on. A host that fails to
-    answer within `timeout` seconds is asked nothing more.
+    One that cannot be had stays unknown: the SHA-256 is what is relied on. A host that keeps
+    failing, or being silent for `timeout` seconds, is asked nothing more.
     """
     wanted = {
         artifact.sha256: artifact.url
@@ -73,27 +80,39 @@ def with_sizes(package: LockedPackage, remembered: Remembered) -> LockedPackage:
 
 
 class _Inquiry:
+    """Asks for sizes over shared connections; any thread may use it."""
+
     def __init__(self, timeout: float) -> None:
-        self._connections = Connections(timeout=timeout)
-        self._silent: set[str | None] = set()
+        self._connections = Connections(timeout=min(timeout, _PATIENCE))
+        self._failures: Counter[str | None] = Counter()
 
     def end(self) -> None:
         self._connections.sever()
 
     def size(self, url: str) -> int | None:
-        try:
-            address = parse_url(url)
-            for _ in range(_MOST_REDIRECTS):
-                if address.scheme not in ("http", "https") or address.hostname in self._silent:
-                    return None
+        for _ in range(_TRIES):
+            try:
+                return self._ask(parse_url(url))
+            except (OSError, HTTPException):
+                continue  # counted against its host; a hang-up now and then is no one's fault
+            except (FetchError, Severed):
+                return None
+        return None
+
+    def _ask(self, address: SplitResult) -> int | None:
+        for _ in range(_MOST_REDIRECTS):
+            host = address.hostname
+            is_web = address.scheme in ("http", "https")
+            if not is_web or self._failures[host] >= _MOST_FAILURES:
+                return None
+            try:
                 with self._connections.get(address, {"Range": "bytes=0-0"}) as response:
                     if response.status not in _REDIRECTS:
                         return _size(response)
                     address = redirected(address, response.getheader("Location"))
-        except (OSError, HTTPException):
-            self._silent.add(address.hostname)
-        except (FetchError, Severed):
-            return None
+            except (OSError, HTTPException):
+                self._failures[host] += 1
+                raise
         return None
 
 

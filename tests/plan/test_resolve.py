@@ -219,6 +219,17 @@ def test_a_size_that_cannot_be_had_is_left_open(
     assert package_of(lock("tiny"), "tiny").wheels[0].size is None
 
 
+def test_a_size_is_asked_for_again_after_a_hang_up(
+    index: "Index", make_wheel: "MakeWheel", lock: Lockdown
+) -> None:
+    index.json = False
+    wheel = make_wheel("tiny")
+    index.add(wheel)
+    index.behaviour[f"/files/{wheel.name}"] = ["drop"]
+
+    assert package_of(lock("tiny"), "tiny").wheels[0].size == wheel.stat().st_size
+
+
 def test_a_kernel_brings_ipykernel_which_nobody_asked_for(
     index: "Index", make_wheel: "MakeWheel", lock: Lockdown
 ) -> None:
@@ -603,6 +614,27 @@ def test_the_real_index_gives_a_lock_that_uv_accepts(
     assert all(artifact and artifact.size for _, artifact in chosen)
     for name, version in versions(found).items():
         assert f"{name}=={version}" in done.stderr
+
+
+def test_uv_and_pip_take_real_packages_from_a_lock_of_ours(
+    lock: Lockdown, tmp_path: Path, interpreter: Interpreter
+) -> None:
+    environ = {**os.environ, "UV_CACHE_DIR": str(tmp_path / "uv")}
+    found = lock("idna", "pip>=26.1", index=None, environ=environ, timeout=60.0, retries=3)
+    path = tmp_path / "pylock.toml"
+    path.write_text(render(found))
+    venv = tmp_path / "venv"
+    subprocess.run([interpreter.executable, "-m", "venv", "--without-pip", venv], check=True)
+
+    by_uv = [uv.find_uv_bin(), "pip", "install", "--python", f"{venv}/bin/python"]
+    subprocess.run([*by_uv, "-r", str(path)], env=environ, check=True, capture_output=True)
+    by_pip = [f"{venv}/bin/python", "-m", "pip", "install", "--dry-run", "--ignore-installed"]
+    done = subprocess.run(
+        [*by_pip, "-r", str(path)], env=environ, check=True, capture_output=True, text=True
+    )
+
+    assert f"idna-{versions(found)['idna']}" in done.stdout
+    assert (venv / interpreter.purelib / "idna/__init__.py").exists()
 
 
 def test_uv_realises_a_lock_of_ours(
