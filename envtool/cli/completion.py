@@ -185,7 +185,7 @@ def _candidates(
     words: Sequence[str], current: str, terminal: Terminal
 ) -> Iterator[tuple[str, str]]:
     place = _Place(words)
-    options = Options().with_values(place.values)
+    options = Options.of(place.values)
     start_in(options)
     for candidate, meaning in place.candidates(current, Session(options, terminal)):
         if candidate.startswith((current, ":")):

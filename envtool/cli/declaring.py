@@ -8,7 +8,7 @@ from typing import Any
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.options import UsageError
 from envtool.cli.render import changes_json, changes_lines, counts_text
-from envtool.cli.session import Session
+from envtool.cli.session import Session, working_directory
 from envtool.cli.switching import show_generation
 from envtool.errors import EnvtoolError
 
@@ -118,7 +118,7 @@ def _run_init(session: Session, arguments: Namespace) -> int:
     from envtool.formats.template import template
     from envtool.machine.project import write_declaration
 
-    folder = os.getcwd()
+    folder = working_directory()
     path = os.path.join(folder, "envtool.toml")
     if os.path.lexists(path):
         raise EnvtoolError(f"{path} exists and is not overwritten", hint="envtool add NAME")

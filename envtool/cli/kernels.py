@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, add_family, completed_by
 from envtool.cli.options import UsageError
-from envtool.cli.render import table
+from envtool.cli.render import plural, table
 from envtool.cli.session import Session
 from envtool.cli.terminal import duration_text
 
@@ -134,16 +134,12 @@ def _run_remove(session: Session, arguments: Namespace) -> int:
 
 
 def _run_notebook(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.headless import run_notebook
+    from envtool.kernel.headless import run_notebook, summary
 
     if session.options.file is not None:
         raise UsageError("notebook run takes the notebook itself, not --file")
-    done = run_notebook(
-        session.workspace(),
-        session.project(arguments.notebook),
-        output=arguments.output,
-        timeout=arguments.timeout,
-    )
+    project, workspace = session.project(arguments.notebook), session.workspace()
+    done = run_notebook(workspace, project, output=arguments.output, timeout=arguments.timeout)
     terminal = session.terminal
     if terminal.json:
         terminal.result_json(
@@ -156,7 +152,8 @@ def _run_notebook(session: Session, arguments: Namespace) -> int:
             }
         )
     else:
-        terminal.result(f"ran {done.cells} cells in {duration_text(done.seconds)}: {done.output}")
+        terminal.say(f"ran {plural(done.cells, 'cell')} in {duration_text(done.seconds)}")
+        terminal.result(summary(workspace, project, done))
     return 0
 
 

@@ -75,7 +75,7 @@ def perform(words: Sequence[str], terminal: "Terminal") -> int:
     arguments = _parsed(parser, words, command, rest)
     if arguments is None:
         return 0
-    options = Options().with_values(vars(arguments))
+    options = Options.of(vars(arguments))
     start_in(options)
     code: int = arguments.run(Session(options, terminal), arguments)
     return code

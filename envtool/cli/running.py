@@ -33,4 +33,4 @@ def add_run(commands: "Commands[Parser]") -> None:
 
 
 def _run(session: Session, arguments: Namespace) -> int:
-    return run(Options().with_values(vars(arguments)), arguments.command, session.terminal)
+    return run(Options.of(vars(arguments)), arguments.command, session.terminal)

@@ -3,13 +3,15 @@
 import os
 from typing import TYPE_CHECKING
 
+from envtool.errors import EnvtoolError
+
 if TYPE_CHECKING:
     from envtool.cli.options import Options
     from envtool.cli.terminal import Terminal
     from envtool.reporting import Reporter
     from envtool.workspace import Project, Record, Workspace
 
-__all__ = ["Session"]
+__all__ = ["Session", "working_directory"]
 
 
 class Session:
@@ -24,7 +26,9 @@ class Session:
         from envtool.workspace import open_project
 
         options = self.options
-        return open_project(os.getcwd(), file=file or options.file, environment=options.environment)
+        return open_project(
+            working_directory(), file=file or options.file, environment=options.environment
+        )
 
     def workspace(self) -> "Workspace":
         """Return the workspace, its work shown on the terminal."""
@@ -61,3 +65,16 @@ class Session:
 
         environ = {**os.environ, "ENVTOOL_OFFLINE": "1"} if self.options.offline else os.environ
         return Workspace(load(environ), reporter)
+
+
+def working_directory() -> str:
+    """Return where the process works.
+
+    :raises EnvtoolError: when the directory has been deleted meanwhile.
+    """
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise EnvtoolError(
+            f"the working directory cannot be used: {error.strerror}", hint="cd to another folder"
+        ) from error

@@ -45,7 +45,9 @@ def add_shell(commands: "Commands[Parser]") -> None:
         ],
     )
     parser.add_argument("--shell", choices=SHELLS, help="which shell (default: $SHELL)")
-    parser.add_argument("--run", metavar="CMD", help="run a line of shell instead of entering")
+    parser.add_argument(
+        "--run", dest="line", metavar="CMD", help="run a line of shell instead of entering"
+    )
 
 
 def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
@@ -55,9 +57,9 @@ def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
     shell, path = find_shell(arguments.shell, os.environ)
     _mention_hook(session, record)
     session.terminal.flush()
-    if arguments.run is not None:
+    if arguments.line is not None:
         run_in_shell(
-            arguments.run, entered, record.name, shell=shell, path=path, environ=os.environ
+            arguments.line, entered, record.name, shell=shell, path=path, environ=os.environ
         )
     enter(entered, record.name, shell=shell, path=path, environ=os.environ)
 

@@ -10,8 +10,7 @@ twice is entering once: an entry that is put first is taken out of its old place
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from envtool.errors import FormatError
 
@@ -23,16 +22,39 @@ ANY = "*"
 """At the end of a name to be unset: every variable that starts so."""
 
 
-@dataclass(frozen=True, slots=True)
 class EnvironmentChange:
-    """Removals, then assignments, then prepending; made by `change`, which checks and sorts."""
+    """Removals, then assignments, then prepending; made by `change`, which checks and sorts.
 
-    assigned: tuple[tuple[str, str], ...] = ()
-    """Name and value, sorted by name."""
-    removed: tuple[str, ...] = ()
-    """Names, or beginnings of names followed by `*`; sorted."""
-    prepended: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Name of a colon-separated list and what stands first in it, sorted by name."""
+    A value: compared and hashed by what it does. It is no dataclass because `envtool run` has no
+    time to import `dataclasses`.
+    """
+
+    __slots__ = ("assigned", "prepended", "removed")
+
+    def __init__(
+        self,
+        assigned: "tuple[tuple[str, str], ...]" = (),
+        removed: "tuple[str, ...]" = (),
+        prepended: "tuple[tuple[str, tuple[str, ...]], ...]" = (),
+    ) -> None:
+        self.assigned: Final = assigned
+        """Name and value, sorted by name."""
+        self.removed: Final = removed
+        """Names, or beginnings of names followed by `*`; sorted."""
+        self.prepended: Final = prepended
+        """Name of a colon-separated list and what stands first in it, sorted by name."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EnvironmentChange) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def __repr__(self) -> str:
+        return "EnvironmentChange({!r}, {!r}, {!r})".format(*self._value())
+
+    def _value(self) -> "tuple[object, object, object]":
+        return self.assigned, self.removed, self.prepended
 
     def apply(self, before: Mapping[str, str]) -> dict[str, str]:
         """Return the variables after the change; `before` is left alone."""

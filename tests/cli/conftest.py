@@ -1,0 +1,208 @@
+"""A home, a root and a project of their own, and the command line as a process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pexpect
+import pytest
+
+from envtool.build.generation import add_generation
+from envtool.formats.declaration import lock_digest, parse
+from envtool.formats.generation import Package, Record
+from envtool.machine.settings import load
+from envtool.machine.store import Store
+from envtool.workspace import Project, Workspace, open_project
+
+START = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
+"""The program, whatever is on PATH."""
+
+DECLARATION = """\
+name = "demo"
+# a comment
+dependencies = []
+
+[vars]
+GREETING = "hei"
+"""
+
+
+class Run(Protocol):
+    """Run the command line in the project, and return its end."""
+
+    def __call__(
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@dataclass
+class Place:
+    """Where one test plays."""
+
+    home: Path
+    root: Path
+    project: Path
+    environ: dict[str, str]
+
+    def settings_of(self) -> Workspace:
+        return Workspace(load({**self.environ}))
+
+    def project_of(self, environment: str = "default") -> Project:
+        return open_project(str(self.project), environment=environment)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Make a home, a root and a project with a declaration named demo."""
+    home, root, project = tmp_path / "home", tmp_path / "root", tmp_path / "project"
+    home.mkdir()
+    project.mkdir()
+    (project / "envtool.toml").write_text(DECLARATION)
+    environ = {
+        "HOME": str(home),
+        "ENVTOOL_ROOT": str(root),
+        "ENVTOOL_FSYNC": "0",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "TERM": "xterm",
+        "LC_ALL": "C.UTF-8",
+    }
+    return Place(home, root, project, environ)
+
+
+@pytest.fixture
+def envtool(place: Place) -> Run:
+    """Run the command line as a process of its own."""
+
+    def run(
+        *words: str,
+        cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*START, *words],
+            cwd=cwd or place.project,
+            env={**place.environ, **(environ or {})},
+            preexec_fn=before,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+class MakeGeneration(Protocol):
+    """Switch to an environment with these programs, made without any index."""
+
+    def __call__(
+        self,
+        programs: Mapping[str, str] | None = None,
+        *,
+        packages: Mapping[str, tuple[str, ...]] | None = None,
+        environment: str = "default",
+        hook: str | None = None,
+    ) -> str: ...
+
+
+@pytest.fixture
+def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
+    """Make real generations in a real store; returns the environment's physical path."""
+    count = iter(range(100))
+
+    def make(
+        programs: Mapping[str, str] | None = None,
+        *,
+        packages: Mapping[str, tuple[str, ...]] | None = None,
+        environment: str = "default",
+        hook: str | None = None,
+    ) -> str:
+        source = tmp_path / f"source-{next(count)}"
+        _write_programs(source, {"hello": "#!/bin/sh\necho hello\n", **(programs or {})})
+        workspace, project = place.settings_of(), place.project_of(environment)
+        store = Store(workspace.settings)
+        path = store.add_tree(str(source), "demo-env")
+        text = Path(project.path).read_text()
+        record = Record(
+            name="demo" if environment == "default" else f"demo.{environment}",
+            environment=path,
+            python="3.11.2",
+            impure=True,
+            kind=project.kind,
+            declaration_sha256=_sha256(text),
+            lock_digest=lock_digest(parse(text, path=project.path, kind=project.kind)),
+            variables={"GREETING": "hei"},
+            hook=hook,
+            kernel=None,
+            packages=[_package(name, needs) for name, needs in (packages or {}).items()],
+        )
+        workspace.profile(project).set(add_generation(store, record, text, "lock"))
+        return store.physical(path)
+
+    return make
+
+
+def _write_programs(source: Path, programs: Mapping[str, str]) -> None:
+    (source / "bin").mkdir(parents=True)
+    (source / "lib/envtool").mkdir(parents=True)
+    if "python" not in programs:
+        (source / "bin/python").symlink_to(sys.executable)
+    for name, text in programs.items():
+        (source / "bin" / name).write_text(text)
+        (source / "bin" / name).chmod(0o755)
+
+
+def _package(name: str, needs: tuple[str, ...]) -> Package:
+    name, _, version = name.partition("==")
+    return Package(
+        name=name.removeprefix("*"),
+        version=version or None,
+        path=None,
+        size=1000,
+        direct=name.startswith("*"),
+        requires=needs,
+    )
+
+
+def _sha256(text: str) -> str:
+    from hashlib import sha256
+
+    return sha256(text.encode()).hexdigest()
+
+
+class Spawn(Protocol):
+    """Start the command line on a terminal of its own."""
+
+    def __call__(self, *words: str, environ: Mapping[str, str] | None = None) -> Any: ...
+
+
+@pytest.fixture
+def spawn(place: Place) -> Iterator[Spawn]:
+    """Start the command line on a pseudo-terminal; what is left at the end is hung up on."""
+    started = []
+
+    def start(*words: str, environ: Mapping[str, str] | None = None) -> Any:
+        child = pexpect.spawn(
+            START[0],
+            [*START[1:], *words],
+            cwd=str(place.project),
+            env={**os.environ, **place.environ, **(environ or {})},
+            encoding="utf-8",
+            timeout=10,
+            dimensions=(24, 200),
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.close(force=True)

@@ -1,0 +1,179 @@
+"""`envtool shell` on a real terminal: bash, zsh and fish, behind the user's own start-up files."""
+
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+START_UP = {
+    "bash": (".bashrc", "export PATH=/first:$PATH PYTHONHOME=/home-python OWN=yes\n"),
+    "zsh": (".zshrc", "export PATH=/first:$PATH PYTHONHOME=/home-python OWN=yes\n"),
+    "fish": (
+        ".config/fish/config.fish",
+        "set -gx PATH /first $PATH; set -gx PYTHONHOME /home-python; set -gx OWN yes\n",
+    ),
+}
+SHELLS = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not here")
+    )
+    for name in START_UP
+]
+every_shell = pytest.mark.parametrize("shell", SHELLS)
+
+
+@pytest.fixture
+def start_up(place: Any) -> Any:
+    """Write a user's start-up files, which put other things first."""
+    for name, text in START_UP.values():
+        path = place.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return place
+
+
+def answer(child: Any, command: str) -> str:
+    """Return what a command prints between two marks that the typed line does not hold."""
+    child.sendline(f"echo 'b''egin'; {command}; echo 'e''nd'")
+    child.expect(r"begin\r\n(.*?)\r?\n?end\r\n")
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>(]B?|\r", "", child.match[1]).strip()
+
+
+@every_shell
+def test_the_environment_leads_behind_the_users_files(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any
+) -> None:
+    environment = make_generation()
+    child = spawn("shell", "--shell", shell)
+    child.expect_exact("(demo) ")
+    path = answer(child, "printenv PATH").split(":")
+    assert path[:2] == [f"{environment}/bin", "/first"]
+    assert path.count(f"{environment}/bin") == 1
+    assert answer(child, "printenv OWN GREETING ENVTOOL_SHELL").split() == ["yes", "hei", "demo"]
+    assert answer(child, "env | grep -o '^PYTHON.*'") == f"PYTHONPATH={environment}/lib/envtool"
+    child.sendline("exit 7")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 7
+
+
+@every_shell
+def test_nothing_stays_behind(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any, tmp_path: Path
+) -> None:
+    make_generation()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    child = spawn("shell", "--shell", shell, environ={"TMPDIR": str(temporary)})
+    child.expect_exact("(demo) ")
+    assert answer(child, "hello") == "hello"
+    assert [name for name in os.listdir(temporary) if "envtool" in name] == []
+    assert "ZDOTDIR" not in answer(child, "env")
+
+
+@every_shell
+def test_ctrl_c_in_the_shell_stops_the_command_only(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any
+) -> None:
+    make_generation({"wait": "#!/bin/sh\necho re''ady\nexec sleep 1000\n"})
+    child = spawn("shell", "--shell", shell)
+    child.expect_exact("(demo) ")
+    child.sendline("wait" if shell == "fish" else "command wait; env wait")
+    if shell == "fish":
+        child.sendline("env wait")
+    child.expect_exact("ready")
+    child.sendintr()
+    assert answer(child, "hello") == "hello"
+
+
+@every_shell
+def test_without_start_up_files_the_shell_starts_too(
+    shell: str, make_generation: Any, spawn: Any
+) -> None:
+    make_generation()
+    child = spawn("shell", "--shell", shell)
+    child.expect_exact("(demo) ")
+    assert answer(child, "hello") == "hello"
+
+
+@every_shell
+def test_the_shell_is_the_users_own(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any
+) -> None:
+    make_generation()
+    child = spawn("shell", environ={"SHELL": str(shutil.which(shell))})
+    child.expect_exact("(demo) ")
+    assert answer(
+        child, "readlink /proc/$fish_pid/exe" if shell == "fish" else "readlink /proc/$$/exe"
+    ).endswith(shell)
+
+
+def test_a_theme_that_writes_the_prompt_anew_keeps_the_name(
+    place: Any, make_generation: Any, spawn: Any
+) -> None:
+    make_generation()
+    (place.home / ".bashrc").write_text("PROMPT_COMMAND=\"PS1='theme> '\"\n")
+    child = spawn("shell", "--shell", "bash")
+    child.expect_exact("(demo) theme> ")
+    child.sendline("true")
+    child.expect_exact("(demo) theme> ")
+    assert answer(child, "echo $PROMPT_COMMAND").startswith("PS1=")
+
+
+def test_zsh_files_in_a_folder_of_the_users_choice(
+    place: Any, make_generation: Any, spawn: Any
+) -> None:
+    if not shutil.which("zsh"):
+        return
+    make_generation()
+    (place.home / "zsh").mkdir()
+    (place.home / ".zshenv").write_text("export ZDOTDIR=$HOME/zsh\n")
+    (place.home / "zsh/.zshrc").write_text("OWN=$ZDOTDIR\n")
+    child = spawn("shell", "--shell", "zsh")
+    child.expect_exact("(demo) ")
+    assert answer(child, "echo $OWN $ZDOTDIR") == f"{place.home}/zsh {place.home}/zsh"
+
+
+@every_shell
+def test_one_line_of_shell_is_led_by_the_environment(
+    shell: str, start_up: Any, make_generation: Any, envtool: Any
+) -> None:
+    environment = make_generation()
+    (start_up.home / ".zshenv").write_text("export PATH=/first:$PATH\n")
+    line = 'hello | tr h j; echo "$PATH" "$PYTHONHOME"; exit 3'
+    ended = envtool("shell", "--shell", shell, "--run", line)
+    jello, path = ended.stdout.splitlines()
+    assert (jello, ended.returncode) == ("jello", 3)
+    assert re.split("[: ]", path)[0] == f"{environment}/bin"
+    assert not path.endswith("/home-python")
+
+
+def test_one_line_of_shell_may_die_of_a_signal(make_generation: Any, envtool: Any) -> None:
+    make_generation()
+    ended = envtool("shell", "--shell", "bash", "--run", "kill -TERM $$")
+    assert ended.returncode == -signal.SIGTERM
+
+
+def test_a_shell_we_do_not_speak_becomes_bash(make_generation: Any, envtool: Any) -> None:
+    make_generation()
+    ended = envtool("shell", "--run", "echo $BASH_VERSION", environ={"SHELL": "/bin/dash"})
+    assert re.match(r"\d+\.\d+", ended.stdout)
+
+
+def test_a_missing_shell_is_an_error(make_generation: Any, envtool: Any, tmp_path: Path) -> None:
+    make_generation()
+    ended = envtool("shell", "--shell", "fish", environ={"PATH": str(tmp_path), "SHELL": ""})
+    assert ended.returncode == 1
+    assert "there is no shell fish on PATH" in ended.stderr
+
+
+def test_the_hook_is_mentioned_and_not_run(make_generation: Any, envtool: Any) -> None:
+    make_generation(hook="echo hooked")
+    ended = envtool("shell", "--shell", "bash", "--run", "hello")
+    assert ended.stdout == "hello\n"
+    assert ended.stderr.startswith("note: the declaration's hook is not run")
