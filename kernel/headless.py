@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from envtool.reporting import Reporter
     from envtool.workspace import Record
 
-__all__ = ["NotebookRun", "run_notebook", "summary"]
+__all__ = ["NotebookRun", "run_notebook"]
 
 _SHOWN = 60
 """Characters of a cell that its progress line shows."""
@@ -56,6 +56,8 @@ class _Entered:
     number: int
     record: "Record"
     lock: str
+    made: bool
+    """The run itself made the generation."""
 
 
 def run_notebook(
@@ -85,33 +87,42 @@ def run_notebook(
             if run.started:
                 _describe(notebook, entered)
                 _write(target, nbformat.writes(notebook) + "\n")
+    seconds = time.monotonic() - started
+    _tell(workspace, entered, target)
     return NotebookRun(
         output=target,
         generation=entered.number,
         environment=entered.record.environment,
         cells=client.code_cells_executed,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
 
 
-def summary(workspace: Workspace, project: Project, done: NotebookRun) -> str:
-    """Return where things lie after a run and what to try next, as lines."""
-    me, notebook = _spelled_program(), _shown(project.path)
-    place = workspace.physical(done.environment)
-    return "\n".join(
-        [
-            f"executed notebook  {_shown(done.output)}",
-            f"environment        {place} (generation {done.generation})",
-            f"store and caches   {workspace.settings.root}",
-            "",
-            "try next:",
-            f"  {me} -f {notebook} shell               enter this environment",
-            f"  {me} -f {notebook} run python          or run one command in it",
-            f"  {me} -f {notebook} tree                see what it holds",
-            f"  {me} -f {notebook} kernel install      use it in JupyterLab or VS Code",
-            f"  {me} init && {me} add numpy            a project of your own; `rollback` goes back",
-        ]
-    )
+def _tell(workspace: Workspace, entered: _Entered, target: str) -> None:
+    """Say where things lie and, after the first run in a generation, what to try next."""
+    environment = workspace.physical(entered.record.environment)
+    lines = [
+        f"generation {entered.number} of {entered.record.name}: {environment}",
+        f"everything of envtool's lies in {workspace.settings.root}",
+        f"the executed notebook has the outputs and the lock: {_shown(target)}",
+    ]
+    if entered.made:
+        lines += ["try next:", *_next_steps(entered)]
+    for line in lines:
+        workspace.reporter.note(line)
+
+
+def _next_steps(entered: _Entered) -> list[str]:
+    program, declaration = _spelled_program(), _shown(entered.project.path)
+    steps = [
+        (f"-f {declaration} shell", "enter this environment"),
+        (f"-f {declaration} tree", "see what it holds, and why"),
+        (f"-f {declaration} add scipy", "add a package: a new generation"),
+        (f"-f {declaration} rollback", f"go back to generation {entered.number}, at once"),
+        (f"-f {declaration} kernel install", "use it in JupyterLab and VS Code"),
+    ]
+    width = max(len(words) for words, _ in steps)
+    return [f"  {program} {words:<{width}}  {meaning}" for words, meaning in steps]
 
 
 def _check_kind(project: Project) -> None:
@@ -143,12 +154,11 @@ def _declaring(project: Project, text: str) -> Project:
 
 def _enter(workspace: Workspace, project: Project) -> _Entered:
     """Return the current generation if it answers the notebook, else switch to one that does."""
-    current = workspace.current(project)
+    current, made = workspace.current(project), False
     if current is None or _outdated(workspace, project, current[1]):
-        workspace.switch(project, save_lock=False)
-        current = workspace.current(project)
-        assert current is not None, "switching leaves a current generation"
-    return _Entered(project, *current, _kept_lock(workspace, project))
+        generation, made = workspace.switch(project, save_lock=False)
+        current = generation.number, generation.record
+    return _Entered(project, *current, _kept_lock(workspace, project), made)
 
 
 def _outdated(workspace: Workspace, project: Project, record: "Record") -> bool:
