@@ -60,23 +60,23 @@ def ensure(*, group: str = "") -> str:
     if _complete(venv, group):
         return venv
     os.makedirs(os.path.dirname(venv), exist_ok=True)
-    with _alone(os.path.dirname(venv)):
+    with _alone(os.path.dirname(venv)) as lock:
         if not _complete(venv, group):
-            _make(venv, group)
+            _make(venv, group, lock)
     return venv
 
 
-def install(python: str, words: Sequence[str]) -> None:
+def install(python: str, words: Sequence[str], lock: int) -> None:
     """Let that Python's pip install what the words say, as the host's pip is set up.
+
+    pip inherits the descriptor of the lock, so that it stays locked should we be killed meanwhile.
 
     :raises BootstrapError: with the last of pip's own words.
     """
     argv = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-user"]
-    done = subprocess.run(
-        [*argv, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    if done.returncode != 0:
-        told = "\n".join(f"  {line}" for line in done.stdout.strip().splitlines()[-8:])
+    code, output = _run([*argv, *words], lock)
+    if code != 0:
+        told = "\n".join(f"  {line}" for line in output.strip().splitlines()[-8:])
         raise BootstrapError(
             "pip could not get what envtool needs; is there a network, and does "
             f"`python3 -m pip download rich` work here?\n{told}"
@@ -137,35 +137,47 @@ def _digest(texts: Iterable[str]) -> str:
     return sha256("\0".join(texts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _make(venv: str, group: str) -> None:
+def _make(venv: str, group: str, lock: int) -> None:
     import shutil
 
     _check_venv_module()
     groups = {group, *_former_groups(venv)} - {""}
-    _say(f"making {_shown(venv)} with what envtool needs (once, about a minute)")
+    _say(f"making {_shown(venv)} with what envtool needs (this happens once)")
     try:
         if os.path.lexists(venv):
             shutil.rmtree(venv)
         os.makedirs(venv)
         _write_mark(venv, "")
-        _create(venv)
-        install(f"{venv}/bin/python", ["--editable", f"{_source(venv)}[{EXTRA}]"])
+        _create(venv, lock)
+        install(f"{venv}/bin/python", ["--editable", f"{_source(venv)}[{EXTRA}]"], lock)
         for name in sorted(groups):
             _say(f"adding the dependency group {name}")
-            install(f"{venv}/bin/python", _group(name))
+            install(f"{venv}/bin/python", _group(name), lock)
         _write_mark(venv, " ".join([_stamp(), *sorted(groups)]))
     except OSError as error:
         raise BootstrapError(f"{error.filename or venv}: {error.strerror}") from error
 
 
-def _create(venv: str) -> None:
+def _create(venv: str, lock: int) -> None:
     """Make the virtual environment in a process of its own, for `venv` may be half there."""
     argv = [sys.executable, "-m", "venv", venv]
+    code, output = _run(argv, lock)
+    if code != 0:
+        raise BootstrapError(f"{' '.join(argv)} failed:\n{output.strip()}")
+
+
+def _run(argv: Sequence[str], lock: int) -> tuple[int, str]:
+    """Return the exit code and all that was printed."""
     done = subprocess.run(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+        pass_fds=[lock],
     )
-    if done.returncode != 0:
-        raise BootstrapError(f"{' '.join(argv)} failed:\n{done.stdout.strip()}")
+    return done.returncode, done.stdout
 
 
 def _former_groups(venv: str) -> list[str]:
@@ -217,7 +229,7 @@ def _write_mark(venv: str, text: str) -> None:
 
 
 @contextmanager
-def _alone(folder: str) -> Iterator[None]:
+def _alone(folder: str) -> Iterator[int]:
     """Hold the folder itself locked: no lock file to leave in a user's checkout."""
     import fcntl
 
@@ -228,7 +240,7 @@ def _alone(folder: str) -> Iterator[None]:
         except BlockingIOError:
             _say("waiting for another process that makes the same")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
