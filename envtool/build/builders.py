@@ -31,8 +31,8 @@ _KINDS: Mapping[str, Kind] = {
     UNPACK: "unpack",
     BUILD: "build",
     ENVIRONMENT: "compose",
-    INTERPRETER: "compose",
 }
+"""What a user may want to watch; the rest is done in no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Context:
         return self.store.physical(StorePath.parse_full(full))
 
 
-def kind(derivation: Derivation) -> Kind:
-    """Return what sort of work realising the derivation is."""
-    return _KINDS[derivation.builder]
+def kind(derivation: Derivation) -> Kind | None:
+    """Return what sort of work realising the derivation is; None when there is nothing to watch."""
+    return _KINDS.get(derivation.builder)
 
 
 def build(context: Context, path: StorePath) -> PathInfo:
@@ -64,10 +64,13 @@ def build(context: Context, path: StorePath) -> PathInfo:
     builder = _BUILDERS.get(derivation.builder)
     if builder is None:
         raise BuildError(f"{derivation.name}: unknown builder {derivation.builder!r}")
-    step = Step(kind(derivation), _label(derivation), _size(derivation))
-    context.reporter.start(step)
+    work = kind(derivation)
+    step = Step(work or "compose", _label(derivation), _size(derivation))
+    if work:
+        context.reporter.start(step)
     info = builder(context, path, derivation, step)
-    context.reporter.finish(step)
+    if work:
+        context.reporter.finish(step)
     return info
 
 

@@ -16,6 +16,9 @@ from envtool.build.unpack import INDEX, SITE
 from envtool.errors import CollisionError
 
 MANIFEST = "manifest.json"
+CONFIGURATION = "pyvenv.cfg"
+LIB64 = "lib64"
+INCLUDE = "include"
 HOOK = "0-envtool.pth"
 """Sorts before the packages' own .pth files, so that even what those import is cached."""
 EXTRA = "lib/envtool"
@@ -74,6 +77,9 @@ class _Source:
     """Relative to the store: `<base>/site-packages/…`."""
 
 
+_OURS = _Source(Component("envtool", ""), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Composed:
     """What the caller reports."""
@@ -104,6 +110,8 @@ class _Composer:
     real: set[str] = field(default_factory=set)
     claims: dict[str, tuple[str, str]] = field(default_factory=dict)
     """File of bin/ to its owner and its text or link target."""
+    headers: dict[str, list[_Source]] = field(default_factory=dict)
+    """Folder of include/, named as the wheels' RECORD names it, to what it holds."""
 
     def run(self) -> None:
         indexes = [(each, self._index(each)) for each in self.spec.components]
@@ -112,6 +120,7 @@ class _Composer:
                 self._make_real(f"{self.spec.site}/{folder}")
         self._make_real("bin")
         self._make_real(self.spec.site)
+        self._find_headers(indexes)
         self._launchers(indexes)
         self._interpreter_links()
         self._join("", self._data(indexes), indexes)
@@ -139,6 +148,14 @@ class _Composer:
             if "data" in index["schemes"]
         ]
 
+    def _find_headers(self, indexes: Sequence[tuple[Component, Mapping[str, Any]]]) -> None:
+        for component, index in indexes:
+            if "headers" in index["schemes"]:
+                self._make_real(INCLUDE)
+                info = next(name for name in index["folders"] if name.endswith(".dist-info"))
+                source = _Source(component, f"{component.base}/headers")
+                self.headers.setdefault(info.split("-")[0], []).append(source)
+
     # Folders
 
     def _join(
@@ -162,16 +179,28 @@ class _Composer:
                     )
         for name in self._forced(place):
             folders.setdefault(name, [])
+        if place == INCLUDE:
+            for name, headers in self.headers.items():
+                folders.setdefault(name, []).extend(headers)
         if place == "bin":
             self._claims(files)
         for name in sorted(folders.keys() | files.keys()):
             below = f"{place}/{name}" if place else name
+            claims = [*folders.get(name, ()), *files.get(name, ())]
+            if below in self._own():
+                # Ours whatever `collisions` says: the environment would not work with theirs.
+                self.collisions.append(self._collision(below, [_OURS, *claims]))
+                continue
             if name in folders and name in files:
-                self._collide(below, [*folders[name], *files[name]])
+                self._collide(below, claims)
             if name in folders:
                 self._folder(below, folders[name], indexes)
             else:
                 self._file(below, files[name])
+
+    def _own(self) -> frozenset[str]:
+        """Return the places that the environment itself fills."""
+        return frozenset({MANIFEST, CONFIGURATION, LIB64, EXTRA, f"{self.spec.site}/{HOOK}"})
 
     def _forced(self, place: str) -> list[str]:
         prefix = f"{place}/" if place else ""
@@ -223,12 +252,14 @@ class _Composer:
         return len(contents) == 1
 
     def _collide(self, place: str, sources: Sequence[_Source]) -> None:
-        owners = " and ".join(dict.fromkeys(source.owner.name for source in sources))
         shown = place.removeprefix(f"{self.spec.site}/")
-        text = f"{shown} belongs to {owners}"
         harmless = place.startswith(self.spec.site) and shown.split("/")[0] in _CLUTTER
         fatal = self.spec.collisions == "refuse" and not harmless
-        (self.fatal if fatal else self.collisions).append(text)
+        (self.fatal if fatal else self.collisions).append(self._collision(place, sources))
+
+    def _collision(self, place: str, sources: Sequence[_Source]) -> str:
+        owners = " and ".join(dict.fromkeys(source.owner.name for source in sources))
+        return f"{place.removeprefix(f'{self.spec.site}/')} belongs to {owners}"
 
     # bin/
 
@@ -273,7 +304,7 @@ class _Composer:
         spec = self.spec
         home = os.path.dirname(spec.executable)
         _write(
-            f"{self.target}/pyvenv.cfg",
+            f"{self.target}/{CONFIGURATION}",
             f"home = {home}\ninclude-system-site-packages = false\nversion = {spec.version}\n",
         )
         # PYTHONPYCACHEPREFIX would reach the host's own Pythons too, and is not there when a
@@ -281,7 +312,7 @@ class _Composer:
         # __pycache__, which a root user's Python would write even into a read-only folder.
         prefix = f"import sys; sys.pycache_prefix = sys.pycache_prefix or {spec.bytecode!r}\n"
         _write(f"{self.target}/{spec.site}/{HOOK}", prefix)
-        os.symlink("lib", f"{self.target}/lib64")
+        os.symlink("lib", f"{self.target}/{LIB64}")
         os.mkdir(f"{self.target}/{EXTRA}")
         manifest = {
             "format": 1,
@@ -308,9 +339,10 @@ def launcher(python: str, module: str, attribute: str) -> str:
 
 def _shebang(python: str) -> str:
     """Return the first lines of a Python script; a shell is the way round Linux's limits."""
-    if len(python) < _MAX_SHEBANG and " " not in python:
+    if len(os.fsencode(python)) < _MAX_SHEBANG and python.split() == [python]:
         return f"#!{python}\n"
-    return f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n"
+    quoted = python.replace("'", "'\\''")
+    return f"#!/bin/sh\n'''exec' '{quoted}' \"$0\" \"$@\"\n' '''\n"
 
 
 def _rewritten(path: str, python: str) -> str | None:
@@ -330,6 +362,7 @@ def _contents(path: str) -> bytes:
 
 
 def _write(path: str, text: str, mode: int = 0o444) -> None:
-    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    # Never through a link into the store: "x" neither follows nor replaces.
+    with open(path, "x", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(text)
         os.fchmod(file.fileno(), mode)

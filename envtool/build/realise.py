@@ -137,7 +137,7 @@ class _Realisation:
         if sizes:
             self.context.reporter.expect("fetch", len(sizes), sum(sizes) if all(sizes) else None)
         kinds = [builders.kind(self.context.derivations[path]) for path in self.todo.build]
-        for kind in dict.fromkeys(kinds):
+        for kind in dict.fromkeys(kind for kind in kinds if kind):
             self.context.reporter.expect(kind, kinds.count(kind), None)
 
     def _schedule(self, fetchers: _Pool, builds: _Pool) -> None:
