@@ -93,7 +93,7 @@ def _run_gc(session: Session, arguments: Namespace) -> int:
     plan = workspace.gc_plan()
     freed = plan.freed if arguments.dry_run else workspace.collect(plan)
     if terminal.json:
-        dead = [{"path": str(path), "size": size} for path, size in plan.dead]
+        dead = [{"path": path.full(), "size": size} for path, size in plan.dead]
         shape = {"dry_run": arguments.dry_run, "dead": dead, "live": plan.live_count}
         terminal.result_json({**shape, "freed": freed})
         return 0

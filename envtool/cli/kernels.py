@@ -1,6 +1,5 @@
 """The commands for Jupyter: `kernel install|list|remove` and `notebook run`."""
 
-import os
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +133,7 @@ def _run_remove(session: Session, arguments: Namespace) -> int:
 
 
 def _run_notebook(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.headless import run_notebook, summary
+    from envtool.kernel.headless import run_notebook
 
     if session.options.file is not None:
         raise UsageError("notebook run takes the notebook itself, not --file")
@@ -144,16 +143,16 @@ def _run_notebook(session: Session, arguments: Namespace) -> int:
     if terminal.json:
         terminal.result_json(
             {
-                "output": os.path.abspath(done.output),
+                "output": done.output,
                 "generation": done.generation,
-                "environment": str(done.environment),
+                "environment": done.environment.full(),
                 "cells": done.cells,
                 "seconds": done.seconds,
             }
         )
     else:
-        terminal.say(f"ran {plural(done.cells, 'cell')} in {duration_text(done.seconds)}")
-        terminal.result(summary(workspace, project, done))
+        ran = f"ran {plural(done.cells, 'cell')} in {duration_text(done.seconds)}"
+        terminal.result(f"{ran}: {done.output}")
     return 0
 
 

@@ -141,7 +141,9 @@ class Progress:
             self._stop()
 
     def _phase(self, kind: Kind) -> Phase:
-        return self._phases.setdefault(kind, Phase(kind, self._clock()))
+        if kind not in self._phases:
+            self._phases[kind] = Phase(kind, self._clock())
+        return self._phases[kind]
 
     def _show(self, phase: Phase) -> None:
         if self._bars is None and self._terminal.live():

@@ -147,7 +147,7 @@ def package_json(package: "Package") -> dict[str, Any]:
     return {
         "name": package.name,
         "version": package.version,
-        "path": None if package.path is None else str(package.path),
+        "path": None if package.path is None else package.path.full(),
         "size": package.size,
         "direct": package.direct,
         "requires": list(package.requires),
@@ -171,7 +171,7 @@ def changes_json(changes: "Changes") -> dict[str, Any]:
 def plan_json(plan: "Plan") -> dict[str, Any]:
     """Return a plan in the shape that this module's text gives."""
     return {
-        "environment": str(plan.environment),
+        "environment": plan.environment.full(),
         "up_to_date": plan.up_to_date,
         "lock_changed": plan.lock_changed,
         "fetch": [{"label": one.label, "size": one.size} for one in plan.fetch],
@@ -186,10 +186,10 @@ def generation_json(generation: "Generation") -> dict[str, Any]:
     record = generation.record
     return {
         "number": generation.number,
-        "path": str(generation.path),
+        "path": generation.path.full(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(generation.created)),
         "current": generation.current,
-        "environment": str(record.environment),
+        "environment": record.environment.full(),
         "python": record.python,
         "impure": record.impure,
         "size": generation.size,

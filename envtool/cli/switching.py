@@ -89,7 +89,7 @@ def _run_build(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 -
     workspace = session.workspace()
     path = workspace.build(session.project())
     if session.terminal.json:
-        session.terminal.result_json({"path": str(path), "physical": workspace.physical(path)})
+        session.terminal.result_json({"path": path.full(), "physical": workspace.physical(path)})
     else:
         session.terminal.result(workspace.physical(path))
     return 0
