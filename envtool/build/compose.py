@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from envtool.build.launchers import launcher, rewritten
 from envtool.build.unpack import INDEX, SITE
 from envtool.errors import CollisionError
 
@@ -23,8 +24,6 @@ HOOK = "0-envtool.pth"
 """Sorts before the packages' own .pth files, so that even what those import is cached."""
 EXTRA = "lib/envtool"
 """What PYTHONPATH is pinned to: a folder of the environment, empty."""
-_MAX_SHEBANG = 250
-"""Linux reads 256 bytes of a `#!` line (`BINPRM_BUF_SIZE`)."""
 _CLUTTER = frozenset({"test", "tests", "doc", "docs", "example", "examples", "benchmarks"})
 """Top-level folders that careless wheels ship; a collision in them harms nobody."""
 
@@ -184,10 +183,11 @@ class _Composer:
                 folders.setdefault(name, []).extend(headers)
         if place == "bin":
             self._claims(files)
+        own = self._own()
         for name in sorted(folders.keys() | files.keys()):
             below = f"{place}/{name}" if place else name
             claims = [*folders.get(name, ()), *files.get(name, ())]
-            if below in self._own():
+            if below in own:
                 # Ours whatever `collisions` says: the environment would not work with theirs.
                 self.collisions.append(self._collision(below, [_OURS, *claims]))
                 continue
@@ -269,7 +269,7 @@ class _Composer:
                 self._claim(name, component, launcher(self._python(), module, attribute))
             for name in index["scripts"]:
                 path = f"{component.base}/scripts/{name}"
-                text = _rewritten(f"{self.spec.store}/{path}", self._python())
+                text = rewritten(f"{self.spec.store}/{path}", self._python())
                 self._claim(name, component, text or f"../../{path}")
 
     def _python(self) -> str:
@@ -326,34 +326,6 @@ class _Composer:
             "collisions": self.collisions,
         }
         _write(f"{self.target}/{MANIFEST}", json.dumps(manifest, sort_keys=True, indent=1) + "\n")
-
-
-def launcher(python: str, module: str, attribute: str) -> str:
-    """Return the text of the console script for `module:attribute`, run by `python`."""
-    top = attribute.split(".", 1)[0]
-    return (
-        f"{_shebang(python)}# -*- coding: utf-8 -*-\nimport sys\nfrom {module} import {top}\n"
-        f'if __name__ == "__main__":\n    sys.exit({attribute}())\n'
-    )
-
-
-def _shebang(python: str) -> str:
-    """Return the first lines of a Python script; a shell is the way round Linux's limits."""
-    if len(os.fsencode(python)) < _MAX_SHEBANG and python.split() == [python]:
-        return f"#!{python}\n"
-    quoted = python.replace("'", "'\\''")
-    return f"#!/bin/sh\n'''exec' '{quoted}' \"$0\" \"$@\"\n' '''\n"
-
-
-def _rewritten(path: str, python: str) -> str | None:
-    """Return a wheel's script with `#!python` made real; None when it may be linked as it is."""
-    with open(path, "rb") as file:
-        if file.read(8) != b"#!python":
-            return None
-        file.seek(0)
-        data = file.read()
-    body = data.partition(b"\n")[2]
-    return _shebang(python) + body.decode("utf-8", "surrogateescape")
 
 
 def _contents(path: str) -> bytes:
