@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError, ProfileError
+from envtool.formats import entry
 from envtool.formats.activation import EnvironmentChange, change
 from envtool.formats.generation import Package, Record
 from envtool.machine import project as projects
-from envtool.machine.profile import Profile, profile_directory
+from envtool.machine.profile import Profile, profile_of
 from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, SilentReporter
 
@@ -198,9 +199,7 @@ class Workspace:
 
     def profile(self, project: Project) -> Profile:
         """Return the profile of the project's environment; it may have no generation yet."""
-        name = projects.profile_name(project.path, project.kind)
-        directory = profile_directory(self.settings, project.path, name)
-        return Profile(directory, project.environment, origin=project.path)
+        return profile_of(self.settings, project.path, project.environment)
 
     def current(self, project: Project) -> tuple[int, Record] | None:
         """Return number and record of the current generation; None when there is none yet."""
@@ -243,22 +242,11 @@ class Workspace:
     def activation(self, record: Record, number: int, project: Project) -> EnvironmentChange:
         """Return the change of variables that enters a generation."""
         environment = self.physical(record.environment)
-        assign = {
-            **record.variables,
-            # A folder of the environment, so that neither the host nor a start-up file fills it.
-            "PYTHONPATH": f"{environment}/lib/envtool",
-            "ENVTOOL_ENVIRONMENT": environment,
-            "ENVTOOL_GENERATION": str(number),
-            "ENVTOOL_PROJECT": project.folder,
-        }
-        unset = (
-            "PYTHON*",
-            "VIRTUAL_ENV",
-            "VIRTUAL_ENV_PROMPT",
-            "CONDA_PREFIX",
-            "__PYVENV_LAUNCHER__",
+        return change(
+            assign=entry.assigned(environment, str(number), project.folder, record.variables),
+            unset=entry.REMOVED,
+            prepend={"PATH": [entry.programs(environment)]},
         )
-        return change(assign=assign, unset=unset, prepend={"PATH": [f"{environment}/bin"]})
 
     # From a declaration to a generation
 

@@ -8,11 +8,15 @@ With `--json` a command prints one JSON object on stdout and nothing else there;
 `{"error": {"kind", "message", "hint"}}`, a wrong declaration's with `faults` beside.
 """
 
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+import sys
+
+TYPE_CHECKING = False
+"""As type checkers know it; importing `typing` for it would cost `run` a tenth of its time."""
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from envtool.cli.terminal import Terminal
 
 __all__ = ["main"]
@@ -20,10 +24,13 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the words (by default the process's own) ask, and return the exit code."""
+    from envtool.cli import fast
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    fast.enter(words)
     from envtool.cli.options import Options, global_options
     from envtool.cli.terminal import Terminal
 
-    words = list(sys.argv[1:] if argv is None else argv)
     terminal = Terminal(Options())
     try:
         terminal = Terminal(global_options(words))
@@ -36,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _perform(words: Sequence[str], terminal: "Terminal") -> int:
+def _perform(words: Sequence[str], terminal: Terminal) -> int:
     from envtool.cli.options import leading
 
     options, command, rest = leading(words)

@@ -6,10 +6,15 @@ does the same the thorough way. tests/cli/test_fast.py holds the two equal. Noth
 the interpreter has not loaded anyway, but json.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping, Sequence
 
 from envtool.formats import entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _DECLARATIONS = ("envtool.toml", "pyproject.toml")
 

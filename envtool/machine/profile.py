@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from envtool.formats.storepath import StorePath
     from envtool.machine.settings import Settings
 
-ORIGIN = "origin"
-"""The file in a profile's folder that names the declaration it belongs to."""
-_DIGITS = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -37,16 +33,12 @@ class Profile:
     """The profile `name` in the folder `directory`, which need not exist yet.
 
     `store` is the physical store directory; without it the folder is one below `var/profiles`.
-    `origin` is written beside the generations when the folder is made.
     """
 
-    def __init__(
-        self, directory: str, name: str, *, store: str | None = None, origin: str | None = None
-    ) -> None:
+    def __init__(self, directory: str, name: str, *, store: str | None = None) -> None:
         self.directory = directory
         self.name = name
         self.link = f"{directory}/{name}"
-        self._origin = origin
         self._prefix = "../../../store" if store is None else os.path.relpath(store, directory)
 
     # -- asking
@@ -189,7 +181,8 @@ class Profile:
 
     def _point(self, link: str, target: str) -> None:
         """Make `link` point to `target` in one step, and have it on the disk."""
-        temporary = f"{self.directory}/.tmp-{os.getpid()}-{self.name}"
+        # One name is enough under the lock, and a killed process leaves no more than that.
+        temporary = f"{self.directory}/.tmp-{self.name}"
         try:
             if os.path.lexists(temporary):
                 os.unlink(temporary)
@@ -209,8 +202,6 @@ class Profile:
     def _changing(self) -> "_Changing":
         try:
             os.makedirs(self.directory, exist_ok=True)
-            if self._origin is not None:
-                _write_origin(f"{self.directory}/{ORIGIN}", self._origin)
         except OSError as error:
             raise self._refused(error) from error
         return _Changing(self)
@@ -244,35 +235,18 @@ class _Changing:
         os.close(self._descriptor)
 
 
-def _write_origin(path: str, origin: str) -> None:
-    if not os.path.exists(path):
-        temporary = f"{path}.tmp-{os.getpid()}"
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{origin}\n")
-        os.rename(temporary, path)
-
-
 def _error(message: str, hint: str) -> "ProfileError":
     from envtool.errors import ProfileError
 
     return ProfileError(message, hint=hint)
 
 
-def profile_directory(settings: "Settings", declaration: str, name: str) -> str:
-    """Return the folder of the profile `name` of the declaration at this path.
-
-    The path is part of it, so that two projects may call their environments the same.
-    """
-    import hashlib
-
-    from envtool.formats.hashing import to_nix32
-
-    digest = hashlib.sha256(os.fsencode(os.path.abspath(declaration))).digest()
-    return f"{settings.profiles}/{name}-{to_nix32(digest)[:_DIGITS]}"
-
-
 def profile_of(settings: "Settings", declaration: str, name: str) -> Profile:
-    """Return the profile `name` of the declaration at this path, origin included."""
-    return Profile(
-        profile_directory(settings, declaration, name), name, origin=os.path.abspath(declaration)
-    )
+    """Return the profile `name` of the declaration at this path.
+
+    It lies below `var/profiles` under the declaration's own absolute path, so that two projects may
+    call their environments the same, a person sees whose it is, and `envtool run` finds it without
+    computing a hash.
+    """
+    directory = f"{settings.profiles}{os.path.abspath(declaration)}"
+    return Profile(directory, name, store=settings.store)

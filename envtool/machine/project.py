@@ -18,7 +18,6 @@ __all__ = [
     "declaration_text",
     "find",
     "lock_path",
-    "profile_name",
     "project_name",
     "read",
     "read_lock_text",
@@ -265,14 +264,6 @@ def _sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def profile_name(path: str, kind: "Kind") -> str:
-    """Return the readable part of a profile's folder: of the project's folder, or of the file."""
-    folder, name = os.path.split(path)
-    in_folder = kind in ("envtool.toml", "pyproject.toml")
-    text = os.path.basename(folder) if in_folder else os.path.splitext(name)[0]
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.") or "environment"
 
 
 def declaration_text(path: str, kind: "Kind", *, text: str | None = None) -> str:

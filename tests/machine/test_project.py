@@ -242,18 +242,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "name"),
-    [
-        ("/home/me/My Study/envtool.toml", "envtool.toml", "my-study"),
-        ("/home/me/My Study/Plot It.py", "script", "plot-it"),
-        ("/envtool.toml", "envtool.toml", "environment"),
-    ],
-)
-def test_a_profile_is_named_after_the_folder_or_the_file(path: str, kind: Kind, name: str) -> None:
-    assert project.profile_name(path, kind) == name
-
-
-@pytest.mark.parametrize(
     ("kind", "one", "other"),
     [
         ("script", "# /// script\n# x = 1\n# ///\nprint(1)\n", "# /// script\n# x = 1\n# ///\n"),
