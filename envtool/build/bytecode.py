@@ -10,8 +10,13 @@ its distribution, is linked in the same way, file by file.
 All of it is a cache: what is missing Python compiles again, and `gc` drops what belongs to nothing.
 """
 
+import contextlib
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 from envtool.build.compose import MANIFEST
 
@@ -27,16 +32,16 @@ def prepare(cache: str, store: str, environment: str, stdlib: str) -> None:
     `stdlib` is the interpreter's standard library folder. A cache that cannot be written is no
     fault: Python then compiles in memory.
     """
-    try:
-        _prepare(cache, store, environment, stdlib)
-    except (PermissionError, FileExistsError):
-        return
-
-
-def _prepare(cache: str, store: str, environment: str, stdlib: str) -> None:
-    root = prefix(cache, environment)
     with open(f"{store}/{environment}/{MANIFEST}", "rb") as file:
         manifest = json.load(file)
+    with contextlib.suppress(OSError):
+        _prepare(cache, store, environment, stdlib, manifest)
+
+
+def _prepare(
+    cache: str, store: str, environment: str, stdlib: str, manifest: Mapping[str, Any]
+) -> None:
+    root = prefix(cache, environment)
     library = _standard_library(cache, manifest["interpreter"], stdlib)
     _link(library, f"{root}{stdlib}")
     made: set[str] = set()
@@ -48,13 +53,16 @@ def _prepare(cache: str, store: str, environment: str, stdlib: str) -> None:
         if parent not in made:
             os.makedirs(parent, exist_ok=True)
             made.add(parent)
-        if not os.path.lexists(link):
-            os.symlink(compiled, link)
+        _symlink(compiled, link)
 
 
 def _link(target: str, link: str) -> None:
     os.makedirs(os.path.dirname(link), exist_ok=True)
-    if not os.path.lexists(link):
+    _symlink(target, link)
+
+
+def _symlink(target: str, link: str) -> None:
+    with contextlib.suppress(FileExistsError):
         os.symlink(target, link)
 
 
@@ -63,8 +71,9 @@ def _standard_library(cache: str, interpreter: str, stdlib: str) -> str:
     target = f"{cache}/bytecode/objects/{interpreter}/stdlib"
     if os.path.isdir(target):
         return target
-    temporary = f"{target}.{os.getpid()}"
-    os.makedirs(temporary)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    temporary = tempfile.mkdtemp(prefix="stdlib.", dir=os.path.dirname(target))
+    os.chmod(temporary, 0o755)  # noqa: S103 - as the folders of the cache are
     for folder, names, _ in os.walk(stdlib):
         names[:] = [
             n for n in names if n not in {"site-packages", "dist-packages", "test", "tests"}
@@ -78,5 +87,10 @@ def _standard_library(cache: str, interpreter: str, stdlib: str) -> str:
             for entry in entries:
                 if ".opt-" not in entry.name:
                     os.symlink(entry.path, f"{mirror}/{entry.name}")
-    os.rename(temporary, target)
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        shutil.rmtree(temporary)
+        if not os.path.isdir(target):  # else another process was first
+            raise
     return target
