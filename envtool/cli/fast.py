@@ -23,15 +23,14 @@ def enter(words: Sequence[str]) -> None:
     """Become the command of `run CMD…`, or return if that is not for the fast lane to do."""
     if len(words) < 2 or words[0] != "run" or words[1].startswith("-") or words[1].endswith(".py"):  # noqa: PLR2004
         return
-    root = _root(os.environ)
-    found = _declaration(os.getcwd()) if root else None
-    if root is None or found is None:
-        return
-    profile = f"{root}/var/profiles{found}"
     try:
+        root, found = _root(os.environ), _declaration(os.getcwd())
+        if root is None or found is None:
+            return
+        profile = f"{root}/var/profiles{found}"
         link = os.readlink(f"{profile}/default")
         environ = _environ(root, f"{profile}/{link}", found, link)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return
     program = _program(words[1], environ["PATH"]) if environ else None
     if environ and program:

@@ -111,6 +111,7 @@ class MakeGeneration(Protocol):
         packages: Mapping[str, tuple[str, ...]] | None = None,
         environment: str = "default",
         hook: str | None = None,
+        kernel: str | None = None,
     ) -> str: ...
 
 
@@ -125,6 +126,7 @@ def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
         packages: Mapping[str, tuple[str, ...]] | None = None,
         environment: str = "default",
         hook: str | None = None,
+        kernel: str | None = None,
     ) -> str:
         source = tmp_path / f"source-{next(count)}"
         _write_programs(source, {"hello": "#!/bin/sh\necho hello\n", **(programs or {})})
@@ -142,7 +144,7 @@ def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
             lock_digest=lock_digest(parse(text, path=project.path, kind=project.kind)),
             variables={"GREETING": "hei"},
             hook=hook,
-            kernel=None,
+            kernel=kernel,
             packages=[_package(name, needs) for name, needs in (packages or {}).items()],
         )
         workspace.profile(project).set(add_generation(store, record, text, "lock"))

@@ -16,10 +16,10 @@ from envtool.cli.terminal import Terminal
 from envtool.reporting import Kind, Step
 
 
-def progress(seconds: float = 2.0, **options: bool) -> Progress:
-    """Return a progress whose clock moves at each look; phases look twice."""
-    ticks = itertools.count(0, seconds)
-    return Progress(Terminal(Options(**options)), clock=lambda: next(ticks))
+def progress(*, quiet: bool = False, verbose: bool = False) -> Progress:
+    """Return a progress whose clock moves by two seconds at each look; phases look twice."""
+    ticks = itertools.count(0.0, 2.0)
+    return Progress(Terminal(Options(quiet=quiet, verbose=verbose)), clock=lambda: next(ticks))
 
 
 def work(shown: Progress, kind: Kind, sizes: list[int]) -> None:

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pexpect
+import pytest
+
 HEAVY = {
     "argparse",
     "concurrent.futures",
@@ -46,10 +49,13 @@ main()
 """
 
 
-def test_run_imports_nothing_heavy(make_generation: Any, place: Any) -> None:
+@pytest.mark.parametrize("words", [["run", "hello"], ["-q", "run", "hello"]])
+def test_the_thorough_way_imports_nothing_heavy(
+    words: list[str], make_generation: Any, place: Any
+) -> None:
     make_generation(packages={"*a==1": ("b",), "b==2": ()})
     output = subprocess.run(
-        [sys.executable, "-c", IMPORTS, "run", "hello"],
+        [sys.executable, "-c", IMPORTS, *words],
         cwd=place.project,
         env=place.environ,
         capture_output=True,
@@ -57,7 +63,7 @@ def test_run_imports_nothing_heavy(make_generation: Any, place: Any) -> None:
         check=True,
     )
     imported = set(json.loads(output.stdout))
-    assert "envtool.workspace" in imported
+    assert "envtool.cli" in imported
     assert not imported & HEAVY
     assert not {name for name in imported if name.startswith(("envtool.plan", "envtool.build"))}
 
@@ -177,7 +183,7 @@ def test_ctrl_c_reaches_the_command(spawn: Any, make_generation: Any) -> None:
     child = spawn("run", "wait")
     child.expect("ready")
     child.sendintr()
-    child.expect(child_end())
+    child.expect(pexpect.EOF)
     child.close()
     assert child.signalstatus == signal.SIGINT
 
@@ -191,12 +197,6 @@ def test_a_command_sees_the_terminal(spawn: Any, make_generation: Any) -> None:
 def test_an_inherited_descriptor_stays_open(envtool: Any, make_generation: Any) -> None:
     make_generation()
     assert envtool("run", "sh", "-c", "ls /proc/self/fd").stdout.split()[:3] == ["0", "1", "2"]
-
-
-def child_end() -> Any:
-    import pexpect
-
-    return pexpect.EOF
 
 
 def test_no_project_names_init(envtool: Any, tmp_path: Path) -> None:
