@@ -205,18 +205,24 @@ def test_a_script_with_a_block_runs_in_its_own_environment(
 
 
 BACKEND = """\
-import os, zipfile
+import base64, hashlib, os, zipfile
+
+INFO = "mylib-1.0.dist-info"
 
 def build_editable(folder, config_settings=None, metadata_directory=None):
+    members = {
+        "mylib.pth": os.getcwd() + "\\n",
+        f"{INFO}/METADATA": "Metadata-Version: 2.1\\nName: mylib\\nVersion: 1.0\\n",
+        f"{INFO}/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    record = f"{INFO}/RECORD,,\\n"
     name = "mylib-1.0-py3-none-any.whl"
     with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
-        wheel.writestr("mylib.pth", os.getcwd() + "\\n")
-        info = "mylib-1.0.dist-info"
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: mylib\\nVersion: 1.0\\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
+        for member, text in members.items():
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+            record += f"{member},sha256={digest.decode().rstrip('=')},{len(text)}\\n"
+            wheel.writestr(member, text)
+        wheel.writestr(f"{INFO}/RECORD", record)
     return name
 """
 
