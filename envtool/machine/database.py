@@ -24,18 +24,16 @@ _EDGES = (
     "select v.path, r.path from ValidPaths v "
     "join Refs on Refs.referrer = v.id join ValidPaths r on r.id = Refs.reference"
 )
-_CLOSURE = f"""
+_REQUISITES = f"""
 with recursive closure(id) as (
     select id from ValidPaths where path in {_GIVEN}
     union
-    select {{next}} from Refs join closure on {{previous}} = closure.id)
+    select reference from Refs join closure on referrer = closure.id)
 select v.path, r.path from closure
     join ValidPaths v on v.id = closure.id
     left join Refs on Refs.referrer = v.id
     left join ValidPaths r on r.id = Refs.reference
 """  # noqa: S608 - constants only
-_REQUISITES = _CLOSURE.format(previous="referrer", next="reference")
-_REFERRERS = _CLOSURE.format(previous="reference", next="referrer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +96,6 @@ class Database:
     def requisites(self, paths: Iterable[StorePath]) -> dict[StorePath, frozenset[StorePath]]:
         """Return the closure of the valid ones of `paths`, with each path's references."""
         return _graph(self._read(_REQUISITES, _given(paths)))
-
-    def referrers_closure(
-        self, paths: Iterable[StorePath]
-    ) -> dict[StorePath, frozenset[StorePath]]:
-        """Return all that needs one of `paths`, themselves included, with its references."""
-        return _graph(self._read(_REFERRERS, _given(paths)))
 
     def referrers(self, path: StorePath) -> set[StorePath]:
         """Return what refers to `path` directly."""

@@ -21,7 +21,6 @@ from envtool.formats.derivation import Derivation, parse, render
 from envtool.formats.hashing import Hash
 from envtool.formats.storepath import (
     StorePath,
-    make_fixed_output,
     make_source,
     make_text,
 )
@@ -300,32 +299,6 @@ class Store:
             self.sync()
             self.register([PathInfo(path, sink.hash, sink.size, frozenset(), ca=ca)])
         return path
-
-    def add_file(
-        self,
-        temporary: str,
-        name: str,
-        content: Hash,
-        *,
-        archive: tuple[Hash, int] | None = None,
-        register: bool = True,
-    ) -> PathInfo:
-        """Move a file, whose bytes were checked against `content`, in as a flat fixed output.
-
-        `temporary` is a `scratch` file. `archive` is the hash and the size of its NAR if the
-        caller has them; else the file is read again. Without `register` the caller does `sync`
-        and `register` for a whole batch.
-        """
-        path = make_fixed_output(name, content)
-        with self.shared(), disk_errors(f"add {name} to the store"):
-            os.chmod(temporary, 0o444)
-            nar_hash, nar_size = archive or nar.hash_path(temporary)
-            self.place(temporary, path, canonical=False)
-            info = PathInfo(path, nar_hash, nar_size, frozenset(), ca=f"fixed:{content}")
-            if register:
-                self.sync()
-                self.register([info])
-        return info
 
 
 def _require(missing: set[StorePath]) -> None:
