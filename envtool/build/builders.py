@@ -21,6 +21,7 @@ from envtool.formats.hashing import Hash
 from envtool.formats.references import ReferenceScanner
 from envtool.formats.storepath import StorePath
 from envtool.machine.database import PathInfo
+from envtool.machine.disk import disk_errors
 from envtool.machine.fetch import Fetcher
 from envtool.machine.store import Store
 from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, LOCAL, UNPACK
@@ -59,6 +60,7 @@ def build(context: Context, path: StorePath) -> PathInfo:
 
     :raises BuildError: the builder is unknown, or the output names the physical store although its
         derivation is not local.
+    :raises StoreError: the disk refuses.
     """
     derivation = context.derivations[path]
     builder = _BUILDERS.get(derivation.builder)
@@ -68,7 +70,8 @@ def build(context: Context, path: StorePath) -> PathInfo:
     step = Step(work or "compose", _label(derivation), _size(derivation))
     if work:
         context.reporter.start(step)
-    info = builder(context, path, derivation, step)
+    with disk_errors(f"realise {derivation.name}"):
+        info = builder(context, path, derivation, step)
     if work:
         context.reporter.finish(step)
     return info
