@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from envtool.errors import LockError
 from envtool.formats import derivation as drv
@@ -148,7 +149,7 @@ def _package(
 def _fetch(made: Instantiation, artifact: Artifact) -> StorePath:
     name = store_name(artifact.filename)
     variables = {
-        "url": artifact.url or f"file:{artifact.path}",
+        "url": artifact.url or f"file:{quote(artifact.path or '')}",
         "outputHash": artifact.sha256,
         "outputHashAlgo": "sha256",
         "outputHashMode": "flat",
