@@ -7,6 +7,7 @@ one module of magics, which lies in a store object of its own.
 import os
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from envtool.errors import KernelError, StoreError
@@ -64,10 +65,11 @@ def magics_folder(workspace: "Workspace") -> str | None:
 
     A root of its own keeps it and says, without the database, that it is there.
     """
-    import envtool.magics
-
-    source = envtool.magics.__file__
-    with open(source, "rb") as file:
+    # Found, not imported: it needs more than a kernel's start may cost.
+    spec = find_spec("envtool.magics")
+    assert spec is not None
+    assert spec.origin is not None
+    with open(spec.origin, "rb") as file:
         text = file.read()
     link = f"{workspace.settings.gcroots}/{MAGICS}-{_digest(text)}"
     if os.path.isdir(link):

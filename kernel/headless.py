@@ -266,6 +266,10 @@ class _Run:
             longest = self._client.timeout
             raise _failed(number, cell.source, f"it took longer than {longest} s") from error
         except DeadKernelError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # Ctrl-C cancels the task, and nbclient knows one reason only for that.
+                raise asyncio.CancelledError from error
             raise _failed(number, cell.source, "the kernel died") from error
 
 

@@ -234,7 +234,9 @@ def _info(
     except EnvtoolError as error:
         stale = error.message
     launcher = spec.get("argv", [""])[0]
-    if stale is None and not os.access(launcher, os.X_OK):
+    if not os.path.exists(declaration):
+        stale = f"its declaration {declaration} is gone"
+    elif stale is None and not os.access(launcher, os.X_OK):
         stale = f"its launcher {launcher} is gone"
     shown = spec.get("display_name", name)
     return KernelSpecInfo(name, shown, directory, declaration, environment, generation, stale)

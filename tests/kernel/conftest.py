@@ -1,0 +1,142 @@
+"""Real environments with real kernels, in one root that all tests of a run share."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+from envtool.kernel import kernelspec
+from envtool.machine.settings import load
+from envtool.workspace import Project, Workspace, open_project
+
+LIMIT = 60
+"""Seconds that a kernel may take for one answer; only a broken one takes longer."""
+
+
+class Session:
+    """A started kernel and its client."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.manager = KernelManager(kernel_name=name)
+        self.manager.start_kernel(cwd=str(folder))
+        client = self.manager.client()
+        assert isinstance(client, BlockingKernelClient)
+        self.client = client
+        client.start_channels()
+        client.wait_for_ready(timeout=LIMIT)
+
+    def run(self, code: str, **options: Any) -> tuple[dict[str, Any], str]:
+        """Execute a cell; return the content of its reply and what it printed on stdout."""
+        printed: list[str] = []
+
+        def keep(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "stream" and message["content"]["name"] == "stdout":
+                printed.append(message["content"]["text"])
+
+        reply = self.client.execute_interactive(code, timeout=LIMIT, output_hook=keep, **options)
+        return reply["content"], "".join(printed)
+
+    def printed(self, code: str) -> str:
+        """Return what a cell printed, which must succeed."""
+        content, text = self.run(code)
+        assert content["status"] == "ok", content
+        return text.replace("\r\n", "\n")
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+class Start(Protocol):
+    """Start the kernel of a kernelspec; it ends with the test."""
+
+    def __call__(self, name: str) -> Session: ...
+
+
+class Declare(Protocol):
+    """Write an envtool.toml into a folder of the test and return its project."""
+
+    def __call__(self, name: str, text: str) -> Project: ...
+
+
+@pytest.fixture(scope="session")
+def real_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root that the workers of this run share: each wheel is fetched once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return shared / "real-root"
+
+
+@pytest.fixture
+def workspace(real_root: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Return a workspace in the shared root, which this process and its children use too."""
+    monkeypatch.setenv("ENVTOOL_ROOT", str(real_root))
+    monkeypatch.setenv("ENVTOOL_FSYNC", "0")
+    return Workspace(load(os.environ))
+
+
+@pytest.fixture
+def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the Jupyter data folder of a user who has no kernels yet."""
+    folder = tmp_path / "jupyter"
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(folder))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.delenv("JUPYTER_PATH", raising=False)
+    return folder
+
+
+@pytest.fixture
+def start(jupyter: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start kernels the way every client does: by the name of a kernelspec."""
+    sessions: list[Session] = []
+
+    def begin(name: str) -> Session:
+        sessions.append(Session(name, tmp_path))
+        return sessions[-1]
+
+    yield begin
+    for session in sessions:
+        session.end()
+
+
+@pytest.fixture
+def declare(tmp_path: Path) -> Declare:
+    """Write declarations, each in a folder of its own."""
+
+    def write(name: str, text: str) -> Project:
+        folder = tmp_path / "projects" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "envtool.toml").write_text(text)
+        return open_project(str(folder))
+
+    return write
+
+
+@pytest.fixture
+def with_kernel(workspace: Workspace, declare: Declare) -> Project:
+    """Return a project whose current generation has ipykernel."""
+    project = declare("lake", 'dependencies = ["ipykernel"]\n')
+    workspace.switch(project)
+    return project
+
+
+@pytest.fixture
+def without_kernel(workspace: Workspace, declare: Declare) -> Project:
+    """Return a project whose current generation holds nothing at all."""
+    project = declare("bare", "dependencies = []\n")
+    workspace.switch(project)
+    return project
+
+
+@pytest.fixture
+def installed(workspace: Workspace, with_kernel: Project, jupyter: Path) -> str:
+    """Return the name of a kernelspec that Jupyter finds."""
+    return kernelspec.install(workspace, with_kernel).name

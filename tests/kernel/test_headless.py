@@ -1,0 +1,219 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat as untyped
+import pytest
+
+from envtool.errors import EnvtoolError, KernelError
+from envtool.formats.notebook import lock_text
+from envtool.kernel.headless import run_notebook
+from envtool.reporting import SilentReporter
+from envtool.workspace import Project, Workspace, open_project
+
+if TYPE_CHECKING:
+    from kernel.conftest import Declare  # noqa: TID251 - tests/kernel, not kernel/
+
+nbformat: Any = untyped
+BLOCK = '# /// script\n# dependencies = ["six"]\n# ///\nimport six\n'
+PROGRAM = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
+
+
+class Notes(SilentReporter):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def write(path: Path, *cells: str) -> Project:
+    """Write a notebook of code cells and return its project."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(made))
+    return open_project(str(path.parent), file=path.name)
+
+
+def read(path: str) -> Any:
+    """Return a notebook that is valid."""
+    made = nbformat.read(path, as_version=4)
+    nbformat.validate(made)
+    return made
+
+
+def text_of(cell: Any) -> str:
+    return "".join(output["text"] for output in cell.outputs if output["output_type"] == "stream")
+
+
+def test_the_copy_has_outputs_lock_and_origin_and_the_notebook_nothing_new(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK + "print(six.__name__)", "1 + 1")
+    before = Path(project.path).read_bytes()
+    done = run_notebook(workspace, project)
+    assert done.output == str(tmp_path / "tarn.executed.ipynb")
+    assert (done.generation, done.cells) == (1, 2)
+    assert Path(project.path).read_bytes() == before
+    copy = read(done.output)
+    assert text_of(copy.cells[0]) == "six\n"
+    assert copy.cells[1].outputs[0]["data"]["text/plain"] == "2"
+    assert copy.metadata.envtool.run == {
+        "environment": done.environment.full(),
+        "generation": 1,
+        "envtool": "0.1.0",
+    }
+    assert copy.metadata.kernelspec.name == "python3"
+    assert copy.metadata.language_info.name == "python"
+    assert 'name = "six"' in (lock_text(Path(done.output).read_text()) or "")
+    assert sorted(os.listdir(tmp_path)) == ["tarn.executed.ipynb", "tarn.ipynb"]
+
+
+def test_the_copy_runs_in_the_very_same_environment_elsewhere(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    first = run_notebook(workspace, write(tmp_path / "tarn.ipynb", BLOCK))
+    elsewhere = tmp_path / "elsewhere" / "tarn.ipynb"
+    elsewhere.parent.mkdir()
+    os.rename(first.output, elsewhere)
+    second = run_notebook(workspace, open_project("/", file=str(elsewhere)))
+    assert second.environment == first.environment
+
+
+def test_running_again_makes_no_new_generation_until_the_declaration_changes(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    path = tmp_path / "tarn.ipynb"
+    assert run_notebook(workspace, write(path, BLOCK)).generation == 1
+    assert run_notebook(workspace, write(path, BLOCK, "print('more')")).generation == 1
+    changed = BLOCK.replace('"six"', '"six", "iniconfig"')
+    assert run_notebook(workspace, write(path, changed)).generation == 2
+
+
+def test_cells_run_beside_the_notebook_and_each_is_told(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    notes = Notes()
+    watched = Workspace(workspace.settings, notes)
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "", "import os\nprint(os.getcwd())")
+    done = run_notebook(watched, project)
+    assert text_of(read(done.output).cells[2]) == f"{tmp_path}\n"
+    assert notes.texts[:2] == ["cell 1/3: import six", "cell 3/3: import os"]
+    assert any(str(workspace.settings.root) in text for text in notes.texts[2:])
+    assert any("kernel install" in text for text in notes.texts)
+
+
+def test_a_failing_cell_is_named_and_the_outputs_are_kept(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK + "print('before')", "\nleft = 1\nleft / 0")
+    with pytest.raises(KernelError) as caught:
+        run_notebook(workspace, project)
+    told = "cell 2 failed: ZeroDivisionError: division by zero\n    left = 1\n    left / 0"
+    assert caught.value.message == told
+    copy = read(str(tmp_path / "tarn.executed.ipynb"))
+    assert text_of(copy.cells[0]) == "before\n"
+    assert copy.cells[1].outputs[0]["ename"] == "ZeroDivisionError"
+
+
+def test_a_cell_that_takes_too_long_is_ended(workspace: Workspace, tmp_path: Path) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "import threading\nthreading.Event().wait()")
+    with pytest.raises(KernelError, match="cell 2 failed: it took longer than 1 s"):
+        run_notebook(workspace, project, timeout=1)
+
+
+def test_a_kernel_that_dies_is_told(workspace: Workspace, tmp_path: Path) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "import os\nos._exit(1)")
+    with pytest.raises(KernelError, match="cell 2 failed: the kernel died"):
+        run_notebook(workspace, project)
+
+
+def test_a_notebook_that_declares_nothing_runs_in_its_folders_project(
+    workspace: Workspace, declare: "Declare"
+) -> None:
+    folder = Path(declare("lake", 'dependencies = ["ipykernel", "six"]\n').path).parent
+    done = run_notebook(workspace, write(folder / "notes" / "tarn.ipynb", "import six"))
+    current = workspace.current(open_project(str(folder)))
+    assert current is not None
+    assert current[1].environment == done.environment
+
+
+def test_a_notebook_without_any_declaration_is_refused(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(EnvtoolError, match=r"no envtool\.toml or pyproject\.toml"):
+        run_notebook(workspace, write(tmp_path / "tarn.ipynb", "1 + 1"))
+    assert os.listdir(tmp_path) == ["tarn.ipynb"]
+
+
+def test_what_is_no_notebook_is_refused(workspace: Workspace, with_kernel: Project) -> None:
+    with pytest.raises(KernelError, match="is not a notebook"):
+        run_notebook(workspace, with_kernel)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_done(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK)
+    with pytest.raises(KernelError, match="cannot be written"):
+        run_notebook(workspace, project, output=str(tmp_path / "no" / "folder.ipynb"))
+    assert workspace.current(project) is None
+
+
+def test_ctrl_c_ends_the_kernel_too_and_keeps_what_there_is(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "ready"
+    os.mkfifo(fifo)
+    cell = (
+        "import os, threading\n"
+        f"open({str(fifo)!r}, 'w').write(str(os.getpid()))\n"
+        "threading.Event().wait()"
+    )
+    write(tmp_path / "tarn.ipynb", BLOCK + "print('before')", cell)
+    argv = [*PROGRAM, "notebook", "run", "tarn.ipynb"]
+    with subprocess.Popen(
+        argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        kernel = int(fifo.read_text())
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    assert not os.path.exists(f"/proc/{kernel}/exe")
+    assert text_of(read(str(tmp_path / "tarn.executed.ipynb")).cells[0]) == "before\n"
+
+
+# The clients that people have, by the name of the installed kernelspec
+
+
+def test_jupyter_execute_runs_a_notebook_in_an_installed_kernel(
+    workspace: Workspace, installed: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "tarn.ipynb", "import sys\nprint(sys.executable)")
+    argv = [sys.executable, "-m", "jupyter", "execute", "tarn.ipynb"]
+    subprocess.run(
+        [*argv, "--output=out.ipynb", f"--kernel_name={installed}"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    assert workspace.settings.store in text_of(read(str(tmp_path / "out.ipynb")).cells[0])
+
+
+def test_papermill_of_one_environment_runs_a_notebook_in_the_kernel_of_another(
+    workspace: Workspace, installed: str, declare: "Declare", tmp_path: Path
+) -> None:
+    write(tmp_path / "tarn.ipynb", "import sys\nprint(sys.executable)")
+    tools = declare("tools", 'dependencies = ["papermill"]\n')
+    argv = [*PROGRAM, "-C", os.path.dirname(tools.path), "run", "papermill"]
+    places = [str(tmp_path / "tarn.ipynb"), str(tmp_path / "out.ipynb")]
+    subprocess.run([*argv, "-k", installed, *places], check=True, capture_output=True)
+    copy = read(str(tmp_path / "out.ipynb"))
+    assert workspace.settings.store in text_of(copy.cells[0])
+    assert copy.metadata.papermill.exception is None
