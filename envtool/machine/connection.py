@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from urllib.parse import quote
 
 from envtool.errors import StoreError
@@ -86,24 +86,31 @@ class Connection:
     def _opened(self) -> sqlite3.Connection | None:
         if self._connection is None and os.path.exists(self.file):
             self._check_version()
-            connection = self._connect_any()
-            tables = _tables(connection)
-            if not tables and not os.path.exists(self._schema_file):
-                connection.close()
-                return None
-            if not tables:
-                with self._initialising():
-                    tables = _tables(connection)
-            if not tables >= TABLES:
-                connection.close()
-                raise self._damaged("its tables are missing")
-            self._adopt(connection)
+            with _closed_on_error(self._connect_any()) as connection:
+                if self._is_complete(connection):
+                    self._adopt(connection)
+                else:
+                    connection.close()
         return self._connection
 
-    def _adopt(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+    def _is_complete(self, connection: sqlite3.Connection) -> bool:
+        """Return whether the tables are there; False while somebody is about to make them.
+
+        :raises StoreError: they were there once.
+        """
+        tables = _tables(connection)
+        if not tables and not os.path.exists(self._schema_file):
+            return False
+        if not tables:
+            with self._initialising():
+                tables = _tables(connection)
+        if not tables >= TABLES:
+            raise self._damaged("its tables are missing")
+        return True
+
+    def _adopt(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._finalizer = weakref.finalize(self, _close, connection, os.getpid())
-        return connection
 
     def _check_version(self) -> None:
         try:
@@ -131,23 +138,19 @@ class Connection:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("pragma foreign_keys = on")
+        with _closed_on_error(connection):
+            connection.execute("pragma foreign_keys = on")
+            _tables(connection)
         return connection
 
     def _connect_any(self) -> sqlite3.Connection:
         """Open for writing where that is allowed, else for reading."""
         address = f"file:{quote(os.fsencode(self.file))}"
-        connection = None
         try:
-            connection = self._connect(f"{address}?mode=rw")
-            _tables(connection)
+            return self._connect(f"{address}?mode=rw")
         except sqlite3.OperationalError as error:
-            if connection is not None:
-                connection.close()
             if _kind(error) not in _UNWRITABLE:
                 raise
-        else:
-            return connection
         # A WAL database needs its -shm file, which a read-only directory does not let us make.
         wal = f"{self.file}-wal"
         if os.path.exists(wal) and os.path.getsize(wal):
@@ -162,11 +165,13 @@ class Connection:
         with disk_errors(f"read {self.file}"), tempfile.TemporaryDirectory() as folder:
             shutil.copyfile(self.file, f"{folder}/db")
             shutil.copyfile(wal, f"{folder}/db-wal")
-            source = self._connect(f"file:{quote(folder)}/db?mode=rw")
             copy = self._connect("file::memory:")
-            source.backup(copy)
-            source.close()
-        copy.execute("pragma query_only = on")
+            with (
+                _closed_on_error(copy),
+                closing(self._connect(f"file:{quote(folder)}/db?mode=rw")) as source,
+            ):
+                source.backup(copy)
+                copy.execute("pragma query_only = on")
         return copy
 
     def _created(self) -> sqlite3.Connection:
@@ -174,10 +179,15 @@ class Connection:
         with disk_errors("set up the store's database"):
             os.makedirs(folder, exist_ok=True)
             with self._initialising():
+                if not os.path.exists(self.file):
+                    # It speaks of a database that was moved away; killed now, we begin again.
+                    with suppress(FileNotFoundError):
+                        os.unlink(self._schema_file)
                 connection = self._opened()
                 if connection is None:
                     connection = self._connect(f"file:{quote(os.fsencode(self.file))}?mode=rwc")
-                    self._initialise(connection)
+                    with _closed_on_error(connection):
+                        self._initialise(connection)
                     self._adopt(connection)
         return connection
 
@@ -247,6 +257,15 @@ def _kind(error: sqlite3.Error) -> str:
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("select name from sqlite_master")}
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _close(connection: sqlite3.Connection, process: int) -> None:
