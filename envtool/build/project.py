@@ -53,6 +53,7 @@ def extracted(archive: str, work: str, package: str) -> str:
     :raises BuildError: not a tar archive with one top folder, or one that leads out of it.
     """
     target = f"{work}/source"
+    os.makedirs(target)
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(target, filter="data")
@@ -69,10 +70,17 @@ def build_wheel(build: Build, source: str) -> str:
 
     :raises BuildError: no such project, or the back end failed; names the log.
     """
-    from build import BuildException, FailedProcessError, ProjectBuilder
+    from build import (
+        BuildBackendException,
+        BuildException,
+        FailedProcessError,
+        ProjectBuilder,
+    )
+    from pyproject_hooks import BackendUnavailable
 
     kind: Literal["editable", "wheel"] = "editable" if build.editable else "wheel"
     os.makedirs(f"{build.work}/temporary", exist_ok=True)
+    open(build.log, "wb").close()  # the log of the last try alone
     try:
         builder = ProjectBuilder(
             source, python_executable=f"{build.tools}/bin/python", runner=_Runner(build)
@@ -80,6 +88,13 @@ def build_wheel(build: Build, source: str) -> str:
         needed = builder.get_requires_for_build(kind)
         _check_tools(build, needed)
         return builder.build(kind, f"{build.work}/wheel")
+    except BuildBackendException as error:
+        if isinstance(error.exception, BackendUnavailable):
+            raise BuildError(
+                f"{build.package}: {error}",
+                hint="name it in requires of [build-system], then: envtool lock --upgrade",
+            ) from error
+        raise _failed(build, str(error)) from error
     except FailedProcessError as error:
         raise _failed(build, str(error)) from error
     except BuildException as error:
@@ -103,13 +118,15 @@ def _check_tools(build: Build, needed: set[str]) -> None:
         if applies and canonicalize_name(requirement.name) not in present:
             raise BuildError(
                 f"{build.package}: its back end asks for {text}, which the lock does not have",
-                hint=f"add {requirement.name!r} to requires of [build-system], then envtool lock",
+                hint=f"add {requirement.name!r} to requires of [build-system], "
+                "then: envtool lock --upgrade",
             )
 
 
 def _site_folders(environment: str) -> list[str]:
     library = f"{environment}/lib"
-    return [f"{library}/{name}/site-packages" for name in os.listdir(library)]
+    versions = [name for name in os.listdir(library) if name.startswith("python")]
+    return [f"{library}/{name}/site-packages" for name in versions]
 
 
 @dataclass(frozen=True, slots=True)
