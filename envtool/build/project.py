@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from envtool.build.sdist import extract
 from envtool.errors import BuildError
 
 EPOCH = "315532800"
@@ -55,8 +56,7 @@ def extracted(archive: str, work: str, package: str) -> str:
     target = f"{work}/source"
     os.makedirs(target)
     try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="data")
+        extract(archive, target)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise BuildError(f"{package}: its sdist cannot be unpacked: {error}") from error
     tops = os.listdir(target)

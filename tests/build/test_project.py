@@ -279,6 +279,9 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfil
 
 HOSTILE = {
     "dotdot": member("../escaped"),
+    "absolute": member("/tmp/envtool-escaped"),
+    "dotdot within": member("mine-1.0/sub/../../../escaped"),
+    "link by detour": member("mine-1.0/link", tarfile.SYMTYPE, "sub/../../escaped"),
     "absolute link": member("mine-1.0/link", tarfile.SYMTYPE, "/etc/passwd"),
     "link out": member("mine-1.0/link", tarfile.SYMTYPE, "../../escaped"),
     "hard link out": member("mine-1.0/link", tarfile.LNKTYPE, "../escaped"),
@@ -295,6 +298,32 @@ def test_hostile_sdist_is_refused_and_writes_nothing_outside(tmp_path: Path, kin
         extracted(str(path), str(tmp_path / "work"), "mine")
     assert sorted(os.listdir(tmp_path)) == ["mine.tar.gz", "work"]
     assert set(os.listdir(tmp_path / "work")) <= {"source"}
+
+
+def test_nothing_is_written_through_a_link_of_an_sdist(tmp_path: Path) -> None:
+    path = archive(
+        tmp_path / "mine.tar.gz",
+        (member("mine-1.0/sub", tarfile.SYMTYPE, "."), b""),
+        (member("mine-1.0/sub/a.py"), b"a"),
+    )
+    with pytest.raises(BuildError, match=r"'mine-1\.0/sub/a\.py' lies behind a link"):
+        extracted(str(path), str(tmp_path / "work"), "mine")
+
+
+def test_links_inside_an_sdist_are_kept_and_setuid_bits_are_not(tmp_path: Path) -> None:
+    tool = member("mine-1.0/sub/tool")
+    tool.mode = 0o6777
+    path = archive(
+        tmp_path / "mine.tar.gz",
+        (tool, b"tool"),
+        (member("mine-1.0/sub/link", tarfile.SYMTYPE, "../sub/tool"), b""),
+        (member("mine-1.0/hard", tarfile.LNKTYPE, "mine-1.0/sub/tool"), b""),
+    )
+    source = Path(extracted(str(path), str(tmp_path / "work"), "mine"))
+    assert (source / "sub/link").read_bytes() == b"tool"
+    assert (source / "hard").read_bytes() == b"tool"
+    assert (source / "sub/tool").stat().st_mode & 0o7022 == 0
+    assert (source / "sub/tool").stat().st_uid == os.getuid()
 
 
 def test_sdist_with_two_folders_is_refused(tmp_path: Path) -> None:
