@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envtool.build.project import copied, extracted
-from envtool.errors import BuildError
+from envtool.errors import BuildError, FetchError, LockError
 from envtool.workspace import Generation, Project, Workspace, open_project
 
 if TYPE_CHECKING:
@@ -364,3 +364,37 @@ def test_copy_of_a_read_only_tree_can_be_written(tmp_path: Path) -> None:
     assert (copy / "sub").stat().st_mode & 0o777 == 0o700
     assert os.readlink(copy / "sub/link") == "run"
     assert (tree / "sub/run").stat().st_mode & 0o777 == 0o555
+
+
+# -- sources that are gone
+
+
+def test_path_that_is_gone_is_named_with_the_way_out(room: Room) -> None:
+    room.write(mine(HATCHLING))
+    project = room.declare(BUILT)
+    room.workspace.lock(project)
+    room.mine.rename(room.folder / "moved")
+    with pytest.raises(LockError, match=f"mine: {room.mine} is not there") as caught:
+        room.switch(project)
+    assert caught.value.hint is not None
+    assert "envtool lock" in caught.value.hint
+
+
+def test_commit_that_is_in_the_store_needs_its_repository_no_more(room: Room) -> None:
+    room.write(mine(HATCHLING))
+    commit(room.mine)
+    project = room.declare("", requirement=f"mine @ git+{room.mine.as_uri()}")
+    room.switch(project)
+    room.mine.rename(room.folder / "moved")
+    assert room.workspace.plan(project).up_to_date
+
+
+def test_commit_that_cannot_be_had_is_gits_to_explain(room: Room) -> None:
+    room.write(mine(HATCHLING))
+    pinned = commit(room.mine)
+    project = room.declare("", requirement=f"mine @ git+{room.mine.as_uri()}")
+    room.workspace.lock(project)
+    room.mine.rename(room.folder / "moved")
+    with pytest.raises(FetchError, match=f"mine: git cannot fetch {pinned}") as caught:
+        room.switch(project)
+    assert room.mine.as_uri() in caught.value.message

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envtool.build.realise import missing, realise
+from envtool.build.missing import missing
+from envtool.build.realise import realise
 from envtool.errors import BuildError, FetchError, StoreError, WheelError
 from envtool.formats.derivation import Derivation, Output
 from envtool.formats.lock import Artifact, LockedPackage
