@@ -76,7 +76,9 @@ def install(python: str, words: Sequence[str], lock: int) -> None:
     argv = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-user"]
     code, output = _run([*argv, *words], lock)
     if code != 0:
-        told = "\n".join(f"  {line}" for line in output.strip().splitlines()[-8:])
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        reasons = [line for line in lines if line.startswith(("ERROR:", "error:"))]
+        told = "\n".join(f"  {line}" for line in (reasons or lines)[-8:])
         raise BootstrapError(
             "pip could not get what envtool needs; is there a network, and does "
             f"`python3 -m pip download rich` work here?\n{told}"
@@ -140,17 +142,21 @@ def _digest(texts: Iterable[str]) -> str:
 def _make(venv: str, group: str, lock: int) -> None:
     import shutil
 
-    _check_venv_module()
-    groups = {group, *_former_groups(venv)} - {""}
-    _say(f"making {_shown(venv)} with what envtool needs (this happens once)")
+    groups = {group, *_groups_of(venv)} - {""}
+    missing = groups
     try:
-        if os.path.lexists(venv):
-            shutil.rmtree(venv)
-        os.makedirs(venv)
-        _write_mark(venv, "")
-        _create(venv, lock)
-        install(f"{venv}/bin/python", ["--editable", f"{_source(venv)}[{EXTRA}]"], lock)
-        for name in sorted(groups):
+        if _complete(venv, ""):
+            missing = {group}
+        else:
+            _check_venv_module()
+            _say(f"making {_shown(venv)} with what envtool needs (this happens once)")
+            if os.path.lexists(venv):
+                shutil.rmtree(venv)
+            os.makedirs(venv)
+            _write_mark(venv, "")
+            _create(venv, lock)
+            install(f"{venv}/bin/python", ["--editable", f"{_source(venv)}[{EXTRA}]"], lock)
+        for name in sorted(missing):
             _say(f"adding the dependency group {name}")
             install(f"{venv}/bin/python", _group(name), lock)
         _write_mark(venv, " ".join([_stamp(), *sorted(groups)]))
@@ -180,7 +186,8 @@ def _run(argv: Sequence[str], lock: int) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def _former_groups(venv: str) -> list[str]:
+def _groups_of(venv: str) -> list[str]:
+    """Return the dependency groups that are, or were before pyproject.toml changed, there."""
     try:
         with open(f"{venv}/{_MARK}", encoding="utf-8") as file:
             return file.read().split()[1:]
