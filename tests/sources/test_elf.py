@@ -118,10 +118,12 @@ def test_many_names_of_one_long_string_are_damage_not_memory() -> None:
 @pytest.mark.parametrize("dtags", ["--enable-new-dtags", "--disable-new-dtags"])
 def test_compiled_library_says_what_it_was_linked_with(compiled: Compiled, dtags: str) -> None:
     path = compiled.library(
-        f"-Wl,{dtags}", "-Wl,-rpath,$ORIGIN/../two.libs:/opt/lib", "-Wl,-soname,libone.so.1"
+        f"-Wl,{dtags}", "-Wl,-rpath,$ORIGIN/../two.libs:/usr/local/lib", "-Wl,-soname,libone.so.1"
     )
     assert dynamic(path.read_bytes()) == Dynamic(
-        needed=("libtwo.so.2",), soname="libone.so.1", search=("$ORIGIN/../two.libs", "/opt/lib")
+        needed=("libtwo.so.2",),
+        soname="libone.so.1",
+        search=("$ORIGIN/../two.libs", "/usr/local/lib"),
     )
 
 
