@@ -7,26 +7,30 @@ everything else stand in the methods.
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError, ProfileError
 from envtool.formats import entry
 from envtool.formats.activation import EnvironmentChange, change
+from envtool.formats.changes import Changes, compare
 from envtool.formats.generation import Package, Record
 from envtool.machine import project as projects
 from envtool.machine.profile import Profile, profile_of
+from envtool.machine.project import Project
 from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, SilentReporter
 
 if TYPE_CHECKING:
-    from envtool.formats.declaration import Declaration, Kind, PathSource
+    from envtool.formats.declaration import PathSource
     from envtool.formats.lock import Lock
     from envtool.formats.storepath import StorePath
+    from envtool.machine.fetch import Fetcher
     from envtool.machine.gc import GcPlan
     from envtool.machine.store import Store
-    from envtool.plan.instantiate import Instantiation, Selected
-    from envtool.sources.interpreter import Interpreter
+    from envtool.plan.answer import Answer
+    from envtool.plan.evaluate import Evaluation
 
 __all__ = [
     "Changes",
@@ -40,39 +44,6 @@ __all__ = [
     "compare",
     "open_project",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """Which declaration is meant, and which environment of it."""
-
-    path: str
-    """Absolute path of the declaration's file."""
-    kind: "Kind"
-    environment: str
-    """`default` or the name of an `[env.NAME]` table."""
-
-    @property
-    def folder(self) -> str:
-        """Absolute folder of the declaration; relative paths in it start here."""
-        return os.path.dirname(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What differs between two sets of packages; each sorted by name."""
-
-    added: tuple[Package, ...]
-    removed: tuple[Package, ...]
-    changed: tuple[tuple[Package, Package], ...]
-    """Before and after."""
-    python: tuple[str | None, str]
-    """Version before (None: there was nothing) and after."""
-
-    def __bool__(self) -> bool:
-        """Say whether anything differs."""
-        same_python = self.python[0] == self.python[1]
-        return not same_python or bool(self.added or self.removed or self.changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,35 +87,6 @@ class Generation:
     """Bytes of its closure."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is asked for: the declaration and its answer, not yet written anywhere."""
-
-    declaration: "Declaration"
-    text: str
-    """The declaration's text, as the generation keeps it."""
-    lock: "Lock"
-    lock_text: str
-    lock_changed: bool
-    interpreter: "Interpreter"
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """The same, as derivations."""
-
-    asked: _Asked
-    selection: "tuple[Selected, ...]"
-    made: "Instantiation"
-    environment: "StorePath"
-    """The environment's `.drv`."""
-
-    @property
-    def output(self) -> "StorePath":
-        """The environment's store path."""
-        return self.made.output(self.environment)
-
-
 def open_project(start: str, *, file: str | None = None, environment: str = "default") -> Project:
     """Return the project that holds in the folder `start`, or that of an explicit file.
 
@@ -152,26 +94,6 @@ def open_project(start: str, *, file: str | None = None, environment: str = "def
     """
     path, kind = projects.find(start, file=file)
     return Project(path, kind, environment)
-
-
-def compare(
-    before: Sequence[Package], after: Sequence[Package], python: tuple[str | None, str]
-) -> Changes:
-    """Return what differs between two sets of packages."""
-    old = {package.name: package for package in before}
-    new = {package.name: package for package in after}
-    both = sorted(old.keys() & new.keys())
-    return Changes(
-        added=tuple(new[name] for name in sorted(new.keys() - old.keys())),
-        removed=tuple(old[name] for name in sorted(old.keys() - new.keys())),
-        changed=tuple((old[n], new[n]) for n in both if _identity(old[n]) != _identity(new[n])),
-        python=python,
-    )
-
-
-def _identity(package: Package) -> object:
-    """Return what tells one build of a package from another: its object, or else its version."""
-    return package.path or package.version
 
 
 class Workspace:
@@ -262,14 +184,18 @@ class Workspace:
         :raises ResolutionError: the requirements cannot be satisfied.
         :raises LockError: the lock cannot be written.
         """
+        from envtool.plan.answer import Request, answer
+
         before = self._written_lock(project)
-        asked = self._ask(project, upgrade=upgrade, exclude_newer=exclude_newer)
-        if not asked.lock_changed:
-            return asked.lock, None
+        request = Request(upgrade, exclude_newer)
+        asked = answer(self.settings, self.reporter, project, request=request)
+        lock = asked.lock()
+        if not asked.changed:
+            return lock, None
         self._write_lock(project, asked)
         former = _locked_packages(before) if before else []
-        python = (before.python.version if before else None, asked.lock.python.version)
-        return asked.lock, compare(former, _locked_packages(asked.lock), python)
+        python = (before.python.version if before else None, lock.python.version)
+        return lock, compare(former, _locked_packages(lock), python)
 
     def check_lock(self, project: Project) -> None:
         """Check that the lock answers the declaration.
@@ -288,30 +214,32 @@ class Workspace:
 
     def plan(self, project: Project) -> Plan:
         """Return what `switch` would do; a stale lock is resolved in memory only."""
-        from envtool.build.realise import missing
+        from envtool.build.missing import missing
 
-        planned = self._plan(self._ask(project))
+        asked = self._answer(project)
+        planned = self._evaluate(asked)
         todo = missing(self.store, planned.made.derivations, [planned.environment])
-        fetch = [self._pending(planned, path) for path in todo.fetch]
+        fetch = [_pending(planned, path) for path in todo.fetch]
         sizes = [pending.size for pending in fetch]
         current = self.current(project)
-        changes = self._changes(current[1] if current else None, planned)
+        record = current[1] if current else None
         return Plan(
             environment=planned.output,
             fetch=tuple(fetch),
-            build=tuple(self._pending(planned, path) for path in todo.build),
-            changes=changes,
+            build=tuple(_pending(planned, path) for path in todo.build),
+            changes=_changes(record, self._packages(planned), asked.interpreter.version),
             fetch_size=None if None in sizes else sum(size for size in sizes if size),
-            lock_changed=planned.asked.lock_changed,
-            up_to_date=current is not None and current[1].environment == planned.output,
+            lock_changed=asked.changed,
+            up_to_date=record is not None and record.environment == planned.output,
         )
 
     def build(self, project: Project) -> "StorePath":
         """Realise the environment, write the lock, and return the environment's store path."""
-        planned = self._plan(self._ask(project))
-        self._realise(planned)
-        if planned.asked.lock_changed:
-            self._write_lock(project, planned.asked)
+        asked = self._answer(project)
+        planned = self._evaluate(asked)
+        self._realise(asked, planned)
+        if asked.changed:
+            self._write_lock(project, asked)
         return planned.output
 
     def switch(self, project: Project, *, save_lock: bool = True) -> tuple[Generation, bool]:
@@ -320,7 +248,7 @@ class Workspace:
         Return it, and whether it is a new one. Without `save_lock` a new lock is kept in the
         generation only: the declaration's folder, or notebook, is not written to.
         """
-        return self._switch(project, self._ask(project), None, save_lock=save_lock)
+        return self._switch(project, self._answer(project), None, save_lock=save_lock)
 
     def add(
         self, project: Project, requirements: Sequence[str], *, editable: bool = False
@@ -340,7 +268,7 @@ class Workspace:
             sources=sources,
             file=project.path,
         )
-        return self._switch_edited(project, text)
+        return self._switch(project, self._answer(project, text), text)
 
     def remove(self, project: Project, names: Sequence[str]) -> tuple[Generation, bool]:
         """Remove requirements from the declaration, lock and switch."""
@@ -353,7 +281,7 @@ class Workspace:
             environment=project.environment,
             file=project.path,
         )
-        return self._switch_edited(project, text)
+        return self._switch(project, self._answer(project, text), text)
 
     # Generations
 
@@ -440,148 +368,57 @@ class Workspace:
 
     # Steps
 
-    def _ask(
-        self,
-        project: Project,
-        *,
-        text: str | None = None,
-        upgrade: bool | Sequence[str] = False,
-        exclude_newer: str | None = None,
-    ) -> _Asked:
-        """Return the declaration and a lock that answers it; `text` stands for an edited file."""
-        from envtool.formats import lock as locks
-        from envtool.formats.declaration import lock_digest, parse
+    def _evaluate(self, asked: "Answer") -> "Evaluation":
+        from envtool.plan.evaluate import evaluate
 
-        whole = projects.read_text(project.path) if text is None else text
-        declaration = parse(
-            whole, path=project.path, kind=project.kind, environment=project.environment
-        )
-        digest = lock_digest(declaration)
-        written = self._written_lock(project)
-        interpreter = self._interpreter(declaration, written)
-        current = written is not None and written.declaration == digest
-        if written is not None and current and not upgrade and exclude_newer is None:
-            lock = written
-        else:
-            lock = self._resolve(
-                declaration,
-                digest,
-                interpreter,
-                previous=None if exclude_newer else written,
-                upgrade=upgrade,
-                exclude_newer=exclude_newer,
-            )
-        return _Asked(
-            declaration=declaration,
-            text=projects.declaration_text(project.path, project.kind, text=whole),
-            lock=lock,
-            lock_text=locks.render(lock),
-            lock_changed=lock != written,
-            interpreter=interpreter,
-        )
+        return evaluate(asked, self.store)
 
-    def _interpreter(self, declaration: "Declaration", lock: "Lock | None") -> "Interpreter":
-        from envtool.sources.interpreter import find
+    def _answer(self, project: Project, text: str | None = None) -> "Answer":
+        from envtool.plan.answer import answer
 
-        return find(
-            declaration.python,
-            prefer=lock.python.version if lock else None,
-            environ=os.environ,
-            cache_path=f"{self.settings.cache}/interpreters.json",
-        )
+        return answer(self.settings, self.reporter, project, text=text)
 
-    def _resolve(
-        self,
-        declaration: "Declaration",
-        digest: str,
-        interpreter: "Interpreter",
-        *,
-        previous: "Lock | None",
-        upgrade: bool | Sequence[str],
-        exclude_newer: str | None,
-    ) -> "Lock":
-        from envtool.machine.index import configured_index
-        from envtool.plan.resolve import resolve
-        from envtool.reporting import Step
-
-        step = Step("resolve", declaration.name)
-        self.reporter.start(step)
-        lock = resolve(
-            declaration,
-            digest=digest,
-            interpreter=interpreter,
-            previous=previous,
-            upgrade=upgrade,
-            exclude_newer=exclude_newer,
-            offline=self.settings.offline,
-            index=declaration.index or configured_index(os.environ),
-            cache_dir=self.settings.cache,
-        )
-        self.reporter.finish(step)
-        return lock
-
-    def _plan(self, asked: _Asked) -> _Planned:
-        from envtool.plan.gather import Gatherer
-        from envtool.plan.instantiate import instantiate
-
-        declaration = asked.declaration
-        gatherer = Gatherer(
-            store=self.store,
-            folder=os.path.dirname(declaration.path),
-            interpreter=asked.interpreter,
-            offline=self.settings.offline,
-        )
-        selection = gatherer.gather(asked.lock)
-        made = instantiate(
-            _name(declaration),
-            selection,
-            asked.interpreter,
-            collisions=declaration.collisions,
-        )
-        assert made.environment is not None, "instantiate ends with the environment"
-        return _Planned(asked, selection, made, made.environment)
-
-    def _realise(self, planned: _Planned) -> None:
+    def _realise(self, asked: "Answer", planned: "Evaluation") -> None:
         from envtool.build import bytecode
+        from envtool.build.missing import missing
         from envtool.build.realise import realise
-        from envtool.machine.fetch import Fetcher
 
-        with Fetcher(offline=self.settings.offline) as fetcher:
+        store, made = self.store, planned.made
+        fetches = missing(store, made.derivations, [planned.environment]).fetch
+        with self._fetcher() if fetches else nullcontext() as fetcher:
             realise(
-                self.store,
+                store,
                 fetcher,
                 self.reporter,
-                planned.made.derivations,
+                made.derivations,
                 planned.environment,
                 jobs=self.settings.jobs,
             )
-        bytecode.prepare(
-            self.settings.cache,
-            self.settings.store,
-            planned.output,
-            planned.asked.interpreter.stdlib,
-        )
+        settings = self.settings
+        bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
 
-    def _switch_edited(self, project: Project, text: str) -> tuple[Generation, bool]:
-        return self._switch(project, self._ask(project, text=text), text)
+    def _fetcher(self) -> "Fetcher":
+        from envtool.machine.fetch import Fetcher
+
+        return Fetcher(offline=self.settings.offline)
 
     def _switch(
-        self, project: Project, asked: _Asked, text: str | None, *, save_lock: bool = True
+        self, project: Project, asked: "Answer", text: str | None, *, save_lock: bool = True
     ) -> tuple[Generation, bool]:
         """Realise, then write the edited declaration and the lock, then switch the profile."""
         from envtool.build.generation import add_generation
 
-        planned = self._plan(asked)
+        planned = self._evaluate(asked)
         profile = self.profile(project)
         before = self.current(project)
         # Held to the end: the new object becomes a root only with the profile's link.
         with self.store.shared():
-            self._realise(planned)
+            self._realise(asked, planned)
             if text is not None:
                 projects.write_declaration(project.path, text)
-            if asked.lock_changed and save_lock:
+            if asked.changed and save_lock:
                 self._write_lock(project, asked)
-            record = self._record(planned)
+            record = self._record(asked, planned)
             known = {generation.number for generation in profile.generations()}
             path = add_generation(self.store, record, asked.text, asked.lock_text)
             generation = profile.set(path)
@@ -591,60 +428,51 @@ class Workspace:
             created=generation.created,
             current=True,
             record=record,
-            changes=self._changes(before[1] if before else None, planned),
+            changes=_changes(before[1] if before else None, record.packages, record.python),
             size=self._closure_size(path),
         )
         return made, generation.number not in known
 
-    def _record(self, planned: _Planned) -> Record:
-        declaration = planned.asked.declaration
+    def _record(self, asked: "Answer", planned: "Evaluation") -> Record:
+        from envtool.plan.evaluate import environment_name
+
+        declaration, name = asked.declaration, environment_name(asked)
         display = declaration.kernel.display_name if declaration.kernel else None
         packages = self._packages(planned)
         has_kernel = any(package.name == "ipykernel" for package in packages)
         return Record(
-            name=_name(declaration),
+            name=name,
             environment=planned.output,
-            python=planned.asked.interpreter.version,
+            python=asked.interpreter.version,
             impure=True,
             kind=declaration.kind,
-            declaration_sha256=_sha256(planned.asked.text),
-            lock_digest=planned.asked.lock.declaration,
+            declaration_sha256=_sha256(asked.text),
+            lock_digest=asked.digest,
             variables=dict(declaration.variables),
             hook=declaration.hook,
-            kernel=(display or _name(declaration)) if has_kernel else None,
+            kernel=(display or name) if has_kernel else None,
             packages=packages,
         )
 
-    def _packages(self, planned: _Planned) -> list[Package]:
-        outputs = {name: planned.made.output(drv) for name, drv in planned.made.packages.items()}
-        valid = self.store.infos(self.store.valid(outputs.values()))
-        sizes = {path: info.nar_size for path, info in valid.items()}
-        present = set(outputs)
+    def _packages(self, planned: "Evaluation") -> list[Package]:
+        outputs = [package.known.output for package in planned.packages]
+        infos = self.store.infos(self.store.valid(outputs))
         return [
             Package(
-                name=selected.package.name,
-                version=selected.package.version,
-                path=outputs[selected.package.name],
-                size=sizes.get(outputs[selected.package.name]),
-                direct=selected.package.direct,
-                requires=[name for name in selected.package.dependencies if name in present],
+                name=package.name,
+                version=package.version,
+                path=package.known.output,
+                size=infos[package.known.output].nar_size
+                if package.known.output in infos
+                else None,
+                direct=package.direct,
+                requires=package.requires,
             )
-            for selected in planned.selection
+            for package in planned.packages
         ]
-
-    def _changes(self, before: Record | None, planned: _Planned) -> Changes:
-        python = (before.python if before else None, planned.asked.interpreter.version)
-        return compare(before.packages if before else (), self._packages(planned), python)
 
     def _closure_size(self, path: "StorePath") -> int:
         return sum(info.nar_size for info in self.store.infos(self.store.closure([path])).values())
-
-    def _pending(self, planned: _Planned, path: "StorePath") -> Pending:
-        derivation = planned.made.derivations[path]
-        size = derivation.environment.get("size")
-        return Pending(
-            derivation.environment.get("wheel", derivation.name), int(size) if size else None
-        )
 
     def _written_lock(self, project: Project) -> "Lock | None":
         from envtool.formats.lock import parse
@@ -653,7 +481,7 @@ class Workspace:
         place = projects.lock_path(project.path, project.kind, project.environment) or project.path
         return None if text is None else parse(text, path=place)
 
-    def _write_lock(self, project: Project, asked: _Asked) -> None:
+    def _write_lock(self, project: Project, asked: "Answer") -> None:
         projects.write_lock_text(project.path, project.kind, project.environment, asked.lock_text)
 
     def _local(
@@ -675,9 +503,16 @@ class Workspace:
         return named, sources
 
 
-def _name(declaration: "Declaration") -> str:
-    default = declaration.environment == "default"
-    return declaration.name if default else f"{declaration.name}.{declaration.environment}"
+def _changes(before: Record | None, packages: Sequence[Package], python: str) -> Changes:
+    if before is None:
+        return compare((), packages, (None, python))
+    return compare(before.packages, packages, (before.python, python))
+
+
+def _pending(planned: "Evaluation", path: "StorePath") -> Pending:
+    variables = planned.made.derivations[path].environment
+    size = variables.get("size")
+    return Pending(variables.get("wheel", variables["name"]), int(size) if size else None)
 
 
 def _sha256(text: str) -> str:

@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from envtool.build import bytecode, project
+from envtool.build import bytecode
 from envtool.build.compose import Component, Specification, compose
-from envtool.build.unpack import unpack
 from envtool.errors import BuildError
 from envtool.formats import nar
 from envtool.formats.derivation import Derivation
@@ -22,10 +22,13 @@ from envtool.formats.references import ReferenceScanner
 from envtool.formats.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
-from envtool.machine.fetch import Fetcher
 from envtool.machine.store import Store
 from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, LOCAL, UNPACK
 from envtool.reporting import Kind, Reporter, Step
+
+if TYPE_CHECKING:
+    from envtool.build.project import Build
+    from envtool.machine.fetch import Fetcher
 
 _KINDS: Mapping[str, Kind] = {
     FETCH: "fetch",
@@ -41,7 +44,8 @@ class Context:
     """What a builder may use."""
 
     store: Store
-    fetcher: Fetcher
+    fetcher: "Fetcher | None"
+    """None when nothing has to be fetched."""
     reporter: Reporter
     derivations: Mapping[StorePath, Derivation]
 
@@ -109,6 +113,7 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
     environment = derivation.environment
     output = derivation.output_path()
     with scratch(context.store, derivation.name) as target:
+        assert context.fetcher is not None, "the caller knew what is missing"
         context.fetcher.fetch(
             environment["url"],
             target,
@@ -130,6 +135,8 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
 
 
 def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:
+    from envtool.build.unpack import unpack
+
     environment = derivation.environment
     output = derivation.output_path()
     wheel = context.physical(environment["src"])
@@ -254,6 +261,9 @@ class _Finder:
 
 
 def _project(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
+    from envtool.build import project
+    from envtool.build.unpack import unpack
+
     environment = derivation.environment
     logs = context.store.settings.logs
     os.makedirs(logs, exist_ok=True)
@@ -272,8 +282,10 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
             return _placed(context, path, derivation, target)
 
 
-def _source(context: Context, build: project.Build, environment: Mapping[str, str]) -> str:
+def _source(context: Context, build: "Build", environment: Mapping[str, str]) -> str:
     """Return the folder to build: the user's own for an editable, else a private copy."""
+    from envtool.build import project
+
     if build.editable:
         return environment["project"]
     source = context.physical(environment["src"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envtool.build.launchers import launcher, rewritten
-from envtool.build.unpack import INDEX, SITE
+from envtool.build.layout import INDEX, SITE
 from envtool.errors import CollisionError
 
 MANIFEST = "manifest.json"

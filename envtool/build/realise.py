@@ -1,70 +1,24 @@
-"""Realise derivations: make their outputs valid, doing only what is missing, in parallel.
+"""Realise a derivation: make its output valid, doing only what is missing."""
 
-Fetching and building overlap: a wheel is unpacked while others are on their way. Each output is
-locked while it is worked on, so that several processes share the work; a lock that another process
-holds is waited for only when nothing else is left and none is held here, so that two processes can
-never wait for each other. Finished outputs are flushed to disk and registered in batches; a kill
-leaves unregistered junk at worst, and an interrupt registers what is finished.
-"""
-
-import queue
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from envtool.build import builders
-from envtool.formats.derivation import Derivation
+from envtool.build.missing import Derivations, missing
 from envtool.formats.storepath import StorePath
-from envtool.machine.database import PathInfo
-from envtool.machine.fetch import Fetcher
 from envtool.machine.store import Store
-from envtool.plan.instantiate import FETCH
+from envtool.plan.instantiate import ENVIRONMENT, INTERPRETER
 from envtool.reporting import Reporter
 
-FETCHERS = 8
-"""Connections at once."""
-BATCH_BYTES = 256 << 20
-BATCH_COUNT = 64
-"""Finished outputs are flushed and registered when they are this many, in bytes or by count."""
+if TYPE_CHECKING:
+    from envtool.machine.fetch import Fetcher
 
-Derivations = Mapping[StorePath, Derivation]
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """What realising a derivation would take, each before what needs it."""
-
-    fetch: tuple[StorePath, ...]
-    build: tuple[StorePath, ...]
-
-
-def missing(store: Store, derivations: Derivations, wanted: Iterable[StorePath]) -> Missing:
-    """Return which derivations must be realised for the wanted ones' outputs to be valid.
-
-    An input whose user is valid already is not needed, valid or not.
-    """
-    outputs = {path: drv.output_path() for path, drv in derivations.items()}
-    valid = store.valid(outputs.values())
-    needed: dict[StorePath, None] = {}
-
-    def visit(path: StorePath) -> None:
-        if path in needed or outputs[path] in valid:
-            return
-        for below in derivations[path].input_derivations:
-            visit(below)
-        needed[path] = None
-
-    for path in wanted:
-        visit(path)
-    fetch = tuple(path for path in needed if derivations[path].builder == FETCH)
-    build = tuple(path for path in needed if derivations[path].builder != FETCH)
-    return Missing(fetch, build)
+_QUICK = frozenset({ENVIRONMENT, INTERPRETER})
+"""Builders that take milliseconds: starting threads for them would take longer."""
 
 
 def realise(
     store: Store,
-    fetcher: Fetcher,
+    fetcher: "Fetcher | None",
     reporter: Reporter,
     derivations: Derivations,
     wanted: StorePath,
@@ -72,6 +26,8 @@ def realise(
     jobs: int,
 ) -> StorePath:
     """Make the output of the derivation `wanted` valid and return its path.
+
+    `fetcher` may be None when nothing has to be fetched (`envtool.build.missing`).
 
     :raises FetchError: an artifact did not arrive as the lock promised.
     :raises WheelError: a wheel must not be unpacked.
@@ -83,173 +39,29 @@ def realise(
         return output
     with store.shared():
         todo = missing(store, derivations, [wanted])
-        store.add_derivations(derivations.values())
+        _keep_derivations(store, derivations)
         context = builders.Context(store, fetcher, reporter, derivations)
-        _Realisation(context, todo, jobs).run()
+        if not todo.fetch and all(derivations[path].builder in _QUICK for path in todo.build):
+            _one_by_one(context, todo.build)
+        else:
+            from envtool.build.schedule import Schedule
+
+            Schedule(context, todo, jobs).run()
     return output
 
 
-@dataclass(slots=True)
-class _Pool:
-    """Workers of one sort, and what waits for them."""
-
-    workers: ThreadPoolExecutor
-    window: int
-    """How many may be under way; few, since each holds a lock."""
-    ready: list[StorePath] = field(default_factory=list)
-    running: int = 0
+def _keep_derivations(store: Store, derivations: Derivations) -> None:
+    """Add the `.drv` objects that are not in the store, whatever is left to be realised."""
+    valid = store.valid(derivations)
+    store.add_derivations(each for path, each in derivations.items() if path not in valid)
 
 
-@dataclass(slots=True)
-class _Realisation:
-    """One run: the main thread schedules and registers, workers fetch and build."""
-
-    context: builders.Context
-    todo: Missing
-    jobs: int
-    finished: "queue.SimpleQueue[tuple[StorePath, PathInfo | BaseException]]" = field(
-        default_factory=queue.SimpleQueue
-    )
-    unregistered: list[PathInfo] = field(default_factory=list)
-    locks: dict[StorePath, ExitStack] = field(default_factory=dict)
-    """By output: what is being made here, or is made and not yet registered."""
-    contended: list[StorePath] = field(default_factory=list)
-
-    def run(self) -> None:
-        """Realise everything that is to be done."""
-        self._announce()
-        fetchers = _Pool(ThreadPoolExecutor(FETCHERS, "fetch"), 2 * FETCHERS)
-        builds = _Pool(ThreadPoolExecutor(self.jobs, "build"), 2 * self.jobs)
-        try:
-            self._schedule(fetchers, builds)
-        except BaseException:
-            self.context.fetcher.cancel()
-            raise
-        finally:
-            for pool in (fetchers, builds):
-                pool.workers.shutdown(wait=True, cancel_futures=True)
-            self._keep_finished()
-            self._register()
-            self._unlock(list(self.locks))
-
-    def _announce(self) -> None:
-        sizes = [self._size(path) for path in self.todo.fetch]
-        if sizes:
-            self.context.reporter.expect("fetch", len(sizes), sum(sizes) if all(sizes) else None)
-        kinds = [builders.kind(self.context.derivations[path]) for path in self.todo.build]
-        for kind in dict.fromkeys(kind for kind in kinds if kind):
-            self.context.reporter.expect(kind, kinds.count(kind), None)
-
-    def _schedule(self, fetchers: _Pool, builds: _Pool) -> None:
-        waiting = self._waiting()
-        users = self._users(waiting)
-        free = sorted((path for path, count in waiting.items() if not count), key=self._size)
-        for path in free:
-            self._pool(path, fetchers, builds).ready.append(path)
-        while True:
-            for pool in (fetchers, builds):
-                self._start(pool)
-            if fetchers.running or builds.running:
-                path, outcome = self.finished.get()
-                self._pool(path, fetchers, builds).running -= 1
-                self._take(outcome)
-            elif self.contended:
-                path = self.contended.pop()
-                if not self._made_elsewhere(path):
-                    self._pool(path, fetchers, builds).ready.append(path)
-                    continue
-            else:
-                return
-            for user in users.get(path, ()):
-                waiting[user] -= 1
-                if not waiting[user]:
-                    self._pool(user, fetchers, builds).ready.append(user)
-
-    def _pool(self, path: StorePath, fetchers: _Pool, builds: _Pool) -> _Pool:
-        return fetchers if self.context.derivations[path].builder == FETCH else builds
-
-    def _waiting(self) -> dict[StorePath, int]:
-        """Return how many inputs each derivation to be realised waits for."""
-        needed = {*self.todo.fetch, *self.todo.build}
-        inputs = {path: self.context.derivations[path].input_derivations for path in needed}
-        return {path: len(needed.intersection(inputs[path])) for path in needed}
-
-    def _users(self, waiting: Iterable[StorePath]) -> dict[StorePath, list[StorePath]]:
-        found: dict[StorePath, list[StorePath]] = {}
-        for path in waiting:
-            for below in self.context.derivations[path].input_derivations:
-                found.setdefault(below, []).append(path)
-        return found
-
-    def _size(self, path: StorePath) -> int:
-        return int(self.context.derivations[path].environment.get("size", 0))
-
-    def _output(self, path: StorePath) -> StorePath:
-        return self.context.derivations[path].output_path()
-
-    def _start(self, pool: _Pool) -> None:
-        """Hand ready work to the pool, the largest first."""
-        while pool.ready and pool.running < pool.window:
-            path = pool.ready.pop()
-            if not self._lock(path):
-                self.contended.append(path)
-                continue
-            pool.workers.submit(self._work, path)
-            pool.running += 1
-
-    def _lock(self, path: StorePath) -> bool:
-        output = self._output(path)
-        stack = ExitStack()
-        if not stack.enter_context(self.context.store.lock_path(output, wait=False)):
-            return False
-        self.locks[output] = stack
-        return True
-
-    def _unlock(self, outputs: Iterable[StorePath]) -> None:
-        for output in outputs:
-            lock = self.locks.pop(output, None)
-            if lock is not None:
-                lock.close()
-
-    def _made_elsewhere(self, path: StorePath) -> bool:
-        """Wait until another process is done with the output; say whether it is valid now."""
-        self._register()
-        store, output = self.context.store, self._output(path)
-        with store.lock_path(output, on_wait=self.context.reporter.note):
-            return store.is_valid(output)
-
-    def _work(self, path: StorePath) -> None:
-        outcome: PathInfo | BaseException
-        try:
-            output = self._output(path)
-            # Another process may have made it between our look and our lock.
-            if self.context.store.is_valid(output):
-                outcome = self.context.store.info(output)
-            else:
-                outcome = builders.build(self.context, path)
-        except BaseException as error:  # noqa: BLE001 - raised in the main thread
-            outcome = error
-        self.finished.put((path, outcome))
-
-    def _take(self, outcome: PathInfo | BaseException) -> None:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        self.unregistered.append(outcome)
-        size = sum(info.nar_size for info in self.unregistered)
-        if size >= BATCH_BYTES or len(self.unregistered) >= BATCH_COUNT:
-            self._register()
-
-    def _keep_finished(self) -> None:
-        """Collect what workers finished after a failure, so that no work is lost."""
-        while not self.finished.empty():
-            _, outcome = self.finished.get()
-            if isinstance(outcome, PathInfo):
-                self.unregistered.append(outcome)
-
-    def _register(self) -> None:
-        """Flush and register what is finished, and let go of its locks."""
-        if self.unregistered:
-            self.context.store.sync()
-            self.context.store.register(self.unregistered)
-            self._unlock([info.path for info in self.unregistered])
-            self.unregistered.clear()
+def _one_by_one(context: builders.Context, todo: tuple[StorePath, ...]) -> None:
+    store = context.store
+    for path in todo:
+        output = context.derivations[path].output_path()
+        with store.lock_path(output, on_wait=context.reporter.note):
+            if not store.is_valid(output):
+                info = builders.build(context, path)
+                store.sync()
+                store.register([info])

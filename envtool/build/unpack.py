@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from typing import Any
 
+from envtool.build.layout import INDEX, SITE
 from envtool.formats import nar
 from envtool.formats.hashing import Hash
 from envtool.sources import elf
@@ -22,8 +23,6 @@ from envtool.sources.wheel import CHUNK, Member, Wheel
 
 VERSION = "1"
 """Part of the derivation: a change in what this module writes is a new number."""
-INDEX = "wheel.json"
-SITE = "site-packages"
 _INSTALLER = b"envtool\n"
 _SMALL = 1 << 16
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from envtool.errors import DeclarationError, EnvtoolError, Fault, LockError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from envtool.formats.declaration import Declaration, Kind
 
 __all__ = [
+    "Project",
     "declaration_text",
     "find",
     "lock_path",
@@ -25,6 +27,23 @@ __all__ = [
     "write_declaration",
     "write_lock_text",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Which declaration is meant, and which environment of it."""
+
+    path: str
+    """Absolute path of the declaration's file."""
+    kind: "Kind"
+    environment: str
+    """`default` or the name of an `[env.NAME]` table."""
+
+    @property
+    def folder(self) -> str:
+        """Absolute folder of the declaration; relative paths in it start here."""
+        return os.path.dirname(self.path)
+
 
 # Says whether a pyproject.toml is meant for us without reading it as TOML: this runs in every
 # `envtool run`, for every folder on the way up.

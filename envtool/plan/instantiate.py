@@ -46,6 +46,22 @@ class Selected:
     """Of an editable project's metadata files, so that their change builds it again."""
     build_requirements: tuple["Selected", ...] = ()
 
+    @property
+    def is_fixed(self) -> bool:
+        """Say whether the lock alone decides what it is."""
+        return self.artifact is not None and self.artifact.path is None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A derivation by what others need to know of it."""
+
+    derivation: StorePath
+    """Its `.drv` path."""
+    output: StorePath
+    modulo: str
+    """Its base-16 hash modulo fixed outputs, by which its users count it."""
+
 
 @dataclass(slots=True)
 class Instantiation:
@@ -55,20 +71,70 @@ class Instantiation:
     packages: dict[str, StorePath] = field(default_factory=dict)
     """Normalised name to the `.drv` whose output is the unpacked package."""
     environment: StorePath | None = None
-    _hashes: dict[StorePath, str] = field(default_factory=dict)
+    """The `.drv` that joins them."""
+    _known: dict[StorePath, Known] = field(default_factory=dict)
 
     def add(self, unfinished: Derivation) -> StorePath:
         """Compute the derivation's output paths, keep it, and return its `.drv` path."""
-        finished = drv.with_output_paths(unfinished, self._hashes.__getitem__)
+        finished = drv.with_output_paths(unfinished, self._modulo)
         path = drv.derivation_path(finished)
         if path not in self.derivations:
             self.derivations[path] = finished
-            self._hashes[path] = drv.hash_modulo(finished, self._hashes.__getitem__)
+            modulo = drv.hash_modulo(finished, self._modulo)
+            self.know(Known(path, finished.output_path(), modulo))
         return path
+
+    def know(self, known: Known) -> None:
+        """Let a derivation be an input, whether it is kept here or is realised already."""
+        self._known[known.derivation] = known
+
+    def known(self, path: StorePath) -> Known:
+        """Return what is known of a derivation."""
+        return self._known[path]
 
     def output(self, path: StorePath) -> StorePath:
         """Return the output path of one of the derivations."""
-        return self.derivations[path].output_path()
+        return self._known[path].output
+
+    def _modulo(self, path: StorePath) -> str:
+        return self._known[path].modulo
+
+
+def add_interpreter(made: Instantiation, interpreter: Interpreter) -> StorePath:
+    """Add the interpreter and return its `.drv` path."""
+    return made.add(_interpreter(interpreter))
+
+
+def add_packages(
+    made: Instantiation,
+    selection: Sequence[Selected],
+    python: StorePath,
+    interpreter: Interpreter,
+) -> None:
+    """Add what the selected packages are made of.
+
+    :raises LockError: a package with neither artifact nor source.
+    """
+    for selected in selection:
+        made.packages[selected.package.name] = _package(made, selected, python, interpreter)
+
+
+def add_environment(
+    made: Instantiation,
+    name: str,
+    python: StorePath,
+    interpreter: Interpreter,
+    *,
+    collisions: str = "refuse",
+) -> StorePath:
+    """Add the environment `name` that joins the packages and return its `.drv` path.
+
+    `collisions` is what happens when two packages claim one file: `refuse` or `warn`.
+    """
+    made.environment = _environment(
+        made, f"{name}-env", made.packages, python, interpreter, collisions=collisions
+    )
+    return made.environment
 
 
 def instantiate(
@@ -78,19 +144,11 @@ def instantiate(
     *,
     collisions: str = "refuse",
 ) -> Instantiation:
-    """Return the derivations of the environment `name` that joins the selected packages.
-
-    `collisions` is what happens when two packages claim one file: `refuse` or `warn`.
-
-    :raises LockError: a package with neither artifact nor source.
-    """
+    """Return all derivations of the environment `name` that joins the selected packages."""
     made = Instantiation()
-    python = made.add(_interpreter(interpreter))
-    for selected in selection:
-        made.packages[selected.package.name] = _package(made, selected, python, interpreter)
-    made.environment = _environment(
-        made, f"{name}-env", made.packages, python, interpreter, collisions=collisions
-    )
+    python = add_interpreter(made, interpreter)
+    add_packages(made, selection, python, interpreter)
+    add_environment(made, name, python, interpreter, collisions=collisions)
     return made
 
 

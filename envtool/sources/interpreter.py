@@ -6,12 +6,13 @@ long as the executable has the same size and time. Scripts that only look like i
 (shims) are passed over; a virtual environment stands for the interpreter it was made from.
 """
 
+import operator
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envtool.errors import InterpreterError
 from envtool.sources.probe import Interpreter, Prober, is_program, split_version
@@ -19,7 +20,7 @@ from envtool.sources.probe import Interpreter, Prober, is_program, split_version
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-__all__ = ["Interpreter", "find", "marker_environment", "tags"]
+__all__ = ["Interpreter", "find", "marker_environment", "satisfies", "tags"]
 
 EXPLICIT = "ENVTOOL_PYTHON"
 """The variable that names the interpreter to take; nothing else is looked at."""
@@ -36,13 +37,13 @@ _OLDEST_MINOR = {"x86_64": 5, "i686": 5}
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    specifier: "SpecifierSet | None"
+    specifier: str | None
     prefer: str | None
     running: str
 
     def accepts(self, found: Interpreter) -> bool:
         return found.implementation == "cpython" and (
-            self.specifier is None or self.specifier.contains(found.version, prereleases=True)
+            self.specifier is None or satisfies(found.version, self.specifier)
         )
 
     def rank(self, found: Interpreter) -> tuple[bool, bool, bool, bool, tuple[int, ...]]:
@@ -82,7 +83,7 @@ def find(
     :raises InterpreterError: none satisfies; it lists those there are.
     """
     running = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    wish = _Wish(_specifier(specifier), prefer, running)
+    wish = _Wish(specifier or None, prefer, running)
     with Prober(environ, cache_path, limit) as prober:
         if explicit := environ.get(EXPLICIT):
             return _explicit(explicit, specifier, wish, prober, environ)
@@ -96,9 +97,43 @@ def find(
         return max(fitting, key=wish.rank)
 
 
-def _specifier(text: str | None) -> "SpecifierSet | None":
-    if not text:
-        return None
+_SIMPLE = re.compile(r"\s*(==|>=|<=|<|>|!=)\s*(\d+(?:\.\d+)*)(\.\*)?\s*").fullmatch
+
+
+def satisfies(version: str, specifier: str) -> bool:
+    """Say whether a version satisfies a PEP 440 specifier; pre-releases count.
+
+    The plain forms, which are nearly all, are judged here: `packaging` takes longer to import than
+    an environment to compose. tests/sources/test_interpreter.py holds both equal.
+    """
+    numbers, is_final = split_version(version)
+    clauses = [_SIMPLE(clause) for clause in specifier.split(",")]
+    if is_final and all(each and (not each[3] or each[1] in {"==", "!="}) for each in clauses):
+        return all(_clause(numbers, clause) for clause in clauses if clause)
+    return _specifier(specifier).contains(version, prereleases=True)
+
+
+def _clause(numbers: tuple[int, ...], clause: "re.Match[str]") -> bool:
+    wanted = tuple(map(int, clause[2].split(".")))
+    if clause[3]:
+        padded = numbers + (0,) * (len(wanted) - len(numbers))
+        return (padded[: len(wanted)] == wanted) is (clause[1] == "==")
+    length = max(len(wanted), len(numbers))
+    left, right = (each + (0,) * (length - len(each)) for each in (numbers, wanted))
+    return bool(_COMPARED[clause[1]](left, right))
+
+
+_COMPARED: Mapping[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+def _specifier(text: str) -> "SpecifierSet":
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:

@@ -3,12 +3,8 @@
 import json
 import os
 import re
-import signal
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from hashlib import file_digest
 from typing import Any, Self
 
 __all__ = ["Interpreter", "Prober", "is_program", "split_version"]
@@ -126,6 +122,8 @@ class Prober:
 
     def probe_all(self, paths: Iterable[str]) -> Iterator[Interpreter]:
         """Return what answers, in the given order, each interpreter once."""
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             found = dict.fromkeys(pool.map(self.probe, paths))
         return (each for each in found if each is not None)
@@ -159,6 +157,9 @@ class Prober:
 
     def _answer(self, program: str) -> dict[str, Any] | str:
         """Run the program; return what it said, or why there is no answer."""
+        import signal
+        import subprocess
+
         try:
             process = subprocess.Popen(
                 [program, "-I", "-S", "-B", "-c", _QUESTION],
@@ -194,6 +195,8 @@ def _decode(output: bytes, status: int) -> dict[str, Any] | str:
 
 
 def _from_answer(answer: Mapping[str, Any], executable: str) -> Interpreter:
+    from hashlib import file_digest
+
     version = str(answer["version"])
     major, minor = version.split(".")[:2]
     glibc = re.fullmatch(r"glibc (\d+)\.(\d+).*", answer["libc"])

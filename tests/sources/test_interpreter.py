@@ -12,9 +12,18 @@ from pathlib import Path
 import packaging.markers
 import packaging.tags
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from envtool.errors import InterpreterError
-from envtool.sources.interpreter import Interpreter, find, marker_environment, tags
+from envtool.sources.interpreter import (
+    Interpreter,
+    find,
+    marker_environment,
+    satisfies,
+    tags,
+)
 
 HERE = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 RUNNING = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
@@ -299,3 +308,27 @@ def test_unusual_builds_load_their_own_wheels(
 
     assert loads in found
     assert loads_not not in found
+
+
+RELEASES = st.lists(st.integers(0, 13), min_size=1, max_size=4).map(
+    lambda numbers: ".".join(map(str, numbers))
+)
+CLAUSES = st.tuples(
+    st.sampled_from(["==", "!=", ">=", "<=", ">", "<", "~=", "==="]),
+    RELEASES,
+    st.sampled_from(["", ".*", "rc1", ".post1"]),
+).map("".join)
+
+
+@given(
+    version=st.sampled_from(["3.11.0", "3.11.7", "3.12.0", "3.9.18", "3.14.0rc1"]),
+    specifier=st.lists(CLAUSES, min_size=1, max_size=3).map(" , ".join),
+)
+def test_specifiers_mean_what_packaging_says(version: str, specifier: str) -> None:
+    try:
+        expected = SpecifierSet(specifier).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        with pytest.raises(InterpreterError):
+            satisfies(version, specifier)
+    else:
+        assert satisfies(version, specifier) == expected

@@ -1,0 +1,43 @@
+"""What realising a derivation would take: the plan as a value, before anything is done."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from envtool.formats.derivation import Derivation
+from envtool.formats.storepath import StorePath
+from envtool.machine.store import Store
+from envtool.plan.instantiate import FETCH
+
+Derivations = Mapping[StorePath, Derivation]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What realising a derivation would take, each before what needs it."""
+
+    fetch: tuple[StorePath, ...]
+    build: tuple[StorePath, ...]
+
+
+def missing(store: Store, derivations: Derivations, wanted: Iterable[StorePath]) -> Missing:
+    """Return which derivations must be realised for the wanted ones' outputs to be valid.
+
+    An input whose user is valid already is not needed, valid or not.
+    """
+    outputs = {path: drv.output_path() for path, drv in derivations.items()}
+    valid = store.valid(outputs.values())
+    needed: dict[StorePath, None] = {}
+
+    def visit(path: StorePath) -> None:
+        # What is no derivation of ours is known to be realised (`envtool.plan.evaluate`).
+        if path not in outputs or path in needed or outputs[path] in valid:
+            return
+        for below in derivations[path].input_derivations:
+            visit(below)
+        needed[path] = None
+
+    for path in wanted:
+        visit(path)
+    fetch = tuple(path for path in needed if derivations[path].builder == FETCH)
+    build = tuple(path for path in needed if derivations[path].builder != FETCH)
+    return Missing(fetch, build)
