@@ -155,10 +155,10 @@ class Workspace:
         text = projects.declaration_text(project.path, project.kind)
         if _sha256(text) == record.declaration_sha256:
             return False
-        from envtool.formats.declaration import lock_digest
+        from envtool.machine.local import answered_digest
 
         declaration = projects.read(project.path, project.kind, project.environment)
-        same = lock_digest(declaration) == record.lock_digest
+        same = answered_digest(declaration) == record.lock_digest
         return not same or dict(declaration.variables) != record.variables
 
     def activation(self, record: Record, number: int, project: Project) -> EnvironmentChange:
@@ -202,14 +202,14 @@ class Workspace:
 
         :raises LockError: it is missing or stale.
         """
-        from envtool.formats.declaration import lock_digest
+        from envtool.machine.local import answered_digest
 
         declaration = projects.read(project.path, project.kind, project.environment)
         lock = self._written_lock(project)
         name = os.path.basename(project.path)
         if lock is None:
             raise LockError(f"{name} has no lock", hint="envtool lock")
-        if lock.declaration != lock_digest(declaration):
+        if lock.declaration != answered_digest(declaration):
             raise LockError(f"the lock is not for {name} as it is now", hint="envtool lock")
 
     def plan(self, project: Project) -> Plan:
@@ -489,12 +489,13 @@ class Workspace:
     ) -> "tuple[list[str], dict[str, PathSource]]":
         """Turn paths among the requirements into names with sources."""
         from envtool.formats.declaration import PathSource
+        from envtool.machine.local import project_name
 
         named: list[str] = []
         sources: dict[str, PathSource] = {}
         for requirement in requirements:
             if editable or requirement.startswith((".", "/")):
-                name = projects.project_name(os.path.abspath(requirement))
+                name = project_name(os.path.abspath(requirement))
                 relative = os.path.relpath(os.path.abspath(requirement), project.folder)
                 sources[name] = PathSource(relative, editable=editable)
                 named.append(name)

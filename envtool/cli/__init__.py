@@ -52,7 +52,7 @@ def _perform(words: Sequence[str], terminal: Terminal) -> int:
 
         return run(options, rest, terminal)
     if command == "__complete":
-        from envtool.cli.completion import complete
+        from envtool.cli.completing import complete
 
         return complete(rest, terminal)
     from envtool.cli.parser import perform

@@ -74,17 +74,21 @@ def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> 
     )
 
 
-def lock_digest(declaration: Declaration) -> str:
+def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = None) -> str:
     """Return `sha256-` and the base64 digest (the SRI form) of what influences the lock.
 
     Another order or spelling of the same requirements, another variable, hook or kernel name
-    gives the same digest.
+    gives the same digest. `projects` is what of the local projects' own metadata has a say in it
+    (`envtool.machine.local`); None when there are none.
     """
     import json
     from base64 import b64encode
     from hashlib import sha256
 
-    canonical = json.dumps(_what_is_locked(declaration), sort_keys=True, separators=(",", ":"))
+    locked = _what_is_locked(declaration)
+    if projects:
+        locked = {**locked, "projects": projects}
+    canonical = json.dumps(locked, sort_keys=True, separators=(",", ":"))
     return "sha256-" + b64encode(sha256(canonical.encode("ascii")).digest()).decode("ascii")
 
 

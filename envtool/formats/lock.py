@@ -139,7 +139,8 @@ def render(lock: Lock) -> str:
     """
     packages = sorted(lock.packages, key=package_order)
     blocks = [
-        _head(lock.python),
+        # PEP 751 wants the key even when there is nothing under it.
+        _head(lock.python) if packages else f"{_head(lock.python)}\npackages = []",
         _ours(lock),
         _python(lock.python),
         *(_package(package, "[[packages]]") for package in packages),

@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from envtool.errors import DeclarationError, EnvtoolError, Fault, LockError
+from envtool.errors import DeclarationError, EnvtoolError, LockError
 from envtool.formats.checked import one_fault
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ __all__ = [
     "declaration_text",
     "find",
     "lock_path",
-    "project_name",
     "read",
     "read_lock_text",
     "read_text",
@@ -312,20 +311,3 @@ def declaration_text(path: str, kind: "Kind", *, text: str | None = None) -> str
     if not isinstance(own, dict) or "declaration" not in own:
         return ""
     return json.dumps(own["declaration"], sort_keys=True)
-
-
-def project_name(folder: str) -> str:
-    """Return the normalised name of the Python project in a folder, as its pyproject.toml has it.
-
-    :raises DeclarationError: there is no pyproject.toml, or it does not say the name.
-    """
-    from envtool.formats.requirement import NAME, normalised
-    from envtool.formats.toml_text import load
-
-    path = os.path.join(folder, "pyproject.toml")
-    table = load(read_text(path), path).get("project")
-    name = table.get("name") if isinstance(table, dict) else None
-    if isinstance(name, str) and NAME.fullmatch(name):
-        return normalised(name)
-    message = "the project has no valid name; a requirement needs one"
-    raise DeclarationError([Fault(path, None, "project.name", message)])

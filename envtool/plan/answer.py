@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envtool.formats.declaration import Declaration, lock_digest, parse
+from envtool.formats.declaration import Declaration, parse
 from envtool.formats.lock_head import read_head
 from envtool.machine import project as projects
+from envtool.machine.local import answered_digest
 from envtool.machine.project import Project
 from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, Step
@@ -75,7 +76,7 @@ def answer(
     declaration = parse(
         whole, path=project.path, kind=project.kind, environment=project.environment
     )
-    digest = lock_digest(declaration)
+    digest = answered_digest(declaration)
     written = projects.read_lock_text(project.path, project.kind, project.environment)
     head = read_head(written, project.path) if written is not None else None
     interpreter = find(
@@ -87,7 +88,7 @@ def answer(
     lock_text = written
     if head is None or head.declaration != digest or request.asks_anew:
         lock_text = _resolve(
-            settings, reporter, declaration, interpreter, written=written, request=request
+            settings, reporter, declaration, digest, interpreter, written=written, request=request
         )
     assert lock_text is not None, "either written or resolved"
     return Answer(
@@ -104,6 +105,7 @@ def _resolve(
     settings: Settings,
     reporter: Reporter,
     declaration: Declaration,
+    digest: str,
     interpreter: Interpreter,
     *,
     written: str | None,
@@ -120,7 +122,7 @@ def _resolve(
     reporter.start(step)
     lock = resolve(
         declaration,
-        digest=lock_digest(declaration),
+        digest=digest,
         interpreter=interpreter,
         previous=previous,
         upgrade=request.upgrade,

@@ -15,6 +15,7 @@ from envtool.errors import BuildError, FetchError, LockError
 from envtool.formats.lock import Artifact, Lock, LockedPackage, Vcs
 from envtool.formats.selection import select
 from envtool.formats.storepath import StorePath
+from envtool.machine.local import fingerprint
 from envtool.machine.store import Store
 from envtool.plan.instantiate import Selected, store_name
 from envtool.sources.interpreter import Interpreter, marker_environment, tags
@@ -23,7 +24,6 @@ _LEFT_OUT = frozenset(
     {".git", ".hg", ".svn", ".venv", "__pycache__", ".tox", ".nox", "node_modules"}
 )
 """Folders of a source tree that are nobody's source."""
-_METADATA = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Gatherer:
         if package.directory is not None:
             project = self._existing(package, package.directory.path)
             if package.directory.editable:
-                return replace(selected, project=project, fingerprint=_fingerprint(project))
+                return replace(selected, project=project, fingerprint=fingerprint(project))
             return replace(selected, source=self._tree(package, project))
         if package.vcs is not None:
             return replace(selected, source=self._commit(package, package.vcs))
@@ -161,14 +161,3 @@ def _git(package: LockedPackage, vcs: Vcs, folder: str, arguments: list[str]) ->
             f"{package.name}: git cannot fetch {vcs.commit_id} of {vcs.url}: {error.stderr.strip()}"
         ) from error
     return done.stdout.strip()
-
-
-def _fingerprint(project: str) -> str:
-    """Return the SHA-256 of what decides about an editable project's metadata."""
-    digest = hashlib.sha256()
-    for name in _METADATA:
-        path = f"{project}/{name}"
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                digest.update(f"{name}\0".encode() + file.read())
-    return digest.hexdigest()

@@ -267,13 +267,3 @@ def test_what_declares_is_the_same_when_something_else_changes(
 def test_all_of_a_toml_file_declares(tmp_path: Path) -> None:
     path = write(tmp_path / "envtool.toml", "# x\n")
     assert project.declaration_text(path, "envtool.toml") == "# x\n"
-
-
-def test_the_name_of_a_project_is_that_of_its_pyproject(tmp_path: Path) -> None:
-    path = tmp_path / "pyproject.toml"
-    write(path, '[project]\nname = "My.App"\n')
-    assert project.project_name(str(tmp_path)) == "my-app"
-    for text in ("project = 1", "[project]\nname = 1", "[project]\nname = 'a b'", "= 1"):
-        write(path, text)
-        with pytest.raises(DeclarationError, match=r"no valid name|not TOML"):
-            project.project_name(str(tmp_path))
