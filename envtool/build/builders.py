@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from envtool.build.project import Build
     from envtool.machine.fetch import Fetcher
 
+_ABOUT = "interpreter.json"
+"""In an interpreter's store object: where it lies on the host, and what it is."""
 _KINDS: Mapping[str, Kind] = {
     FETCH: "fetch",
     UNPACK: "unpack",
@@ -166,49 +168,51 @@ def _interpreter(context: Context, path: StorePath, derivation: Derivation, _: S
         os.symlink(executable, f"{target}/bin/{os.path.basename(executable)}")
         fields = ("executable", "sha256", "version", "abi")
         text = json.dumps({field: environment[field] for field in fields}, indent=1)
-        with open(f"{target}/interpreter.json", "w", encoding="utf-8") as file:
+        with open(f"{target}/{_ABOUT}", "w", encoding="utf-8") as file:
             file.write(text + "\n")
-        return _placed(context, path, derivation, target)
+        return _placed(context, path, derivation, target, {derivation.output_path()})
 
 
 def _environment(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
     environment = derivation.environment
     store = context.store
     output = derivation.output_path()
-    python = _interpreter_of(context, derivation)
     packages: dict[str, str] = json.loads(environment["packages"])
+    interpreter = StorePath.parse_full(environment["interpreter"])
+    objects = {name: StorePath.parse_full(full) for name, full in packages.items()}
+    with open(f"{store.physical(interpreter)}/{_ABOUT}", "rb") as file:
+        python = json.load(file)
     specification = Specification(
         store=store.settings.store,
         base=output,
-        interpreter=StorePath.parse_full(environment["interpreter"]),
+        interpreter=interpreter,
         executable=python["executable"],
         version=python["version"],
-        components=tuple(
-            Component(name, StorePath.parse_full(full)) for name, full in packages.items()
-        ),
+        components=tuple(Component(name, base) for name, base in objects.items()),
         bytecode=bytecode.prefix(store.settings.cache, output),
         collisions=environment["collisions"],
     )
     with scratch(store, derivation.name) as target:
         for collision in compose(specification, target).collisions:
             context.reporter.note(f"{collision}; the first is used")
-        return _placed(context, path, derivation, target)
+        # It is made of links to these alone, whose own derivations need not be at hand.
+        return _placed(context, path, derivation, target, {output, interpreter, *objects.values()})
 
 
-def _interpreter_of(context: Context, derivation: Derivation) -> Mapping[str, str]:
-    """Return the variables of the interpreter's derivation, which is among the inputs."""
-    for below in derivation.input_derivations:
-        found = context.derivations[below]
-        if found.builder == INTERPRETER:
-            return found.environment
-    raise BuildError(f"{derivation.name}: has no interpreter among its inputs")
+def _placed(
+    context: Context,
+    path: StorePath,
+    derivation: Derivation,
+    target: str,
+    candidates: set[StorePath],
+) -> PathInfo:
+    """Scan, check and place the tree at `target` as the derivation's output.
 
-
-def _placed(context: Context, path: StorePath, derivation: Derivation, target: str) -> PathInfo:
-    """Scan, check and place the tree at `target` as the derivation's output."""
+    `candidates` is all that the output may refer to.
+    """
     store = context.store
     output = derivation.output_path()
-    scanner = ReferenceScanner(_candidates(context, derivation))
+    scanner = ReferenceScanner(candidates)
     sink = nar.HashingSink()
     physical = _Finder(store.settings.store.encode())
 
@@ -234,8 +238,8 @@ def _placed(context: Context, path: StorePath, derivation: Derivation, target: s
     )
 
 
-def _candidates(context: Context, derivation: Derivation) -> set[StorePath]:
-    """Return all that the output may refer to: itself and the closure of the inputs."""
+def _closure(context: Context, derivation: Derivation) -> set[StorePath]:
+    """Return what the output of a build may refer to: itself and the closure of the inputs."""
     found = {derivation.output_path(), *derivation.input_sources}
     below = list(derivation.input_derivations)
     while below:
@@ -279,7 +283,8 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
         wheel = project.build_wheel(build, _source(context, build, environment))
         with scratch(context.store, derivation.name) as target:
             unpack(wheel, os.path.basename(wheel), target)
-            return _placed(context, path, derivation, target)
+            candidates = _closure(context, derivation)
+            return _placed(context, path, derivation, target, candidates)
 
 
 def _source(context: Context, build: "Build", environment: Mapping[str, str]) -> str:
