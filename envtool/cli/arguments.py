@@ -1,7 +1,5 @@
 """How a command is declared: its words, its help that teaches, and what completes them."""
 
-import difflib
-import textwrap
 from argparse import (
     SUPPRESS,
     Action,
@@ -65,6 +63,8 @@ class Parser(ArgumentParser):
 
     def refuse(self, words: Sequence[str]) -> NoReturn:
         """Raise for words that no argument took."""
+        import difflib
+
         known = [name for action in self.options() for name in action.option_strings]
         near = difflib.get_close_matches(words[0].partition("=")[0], known, 1)
         hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help"
@@ -74,6 +74,8 @@ class Parser(ArgumentParser):
         """Raise when a word is not one of the commands below this one."""
         names = self.commands()
         if word not in names:
+            import difflib
+
             near = difflib.get_close_matches(word, names, 1)
             hint = f"did you mean `{self.prog} {near[0]}`?" if near else f"{self.prog} --help"
             raise UsageError(f"there is no command {self.prog} {word}", hint=hint)
@@ -149,7 +151,8 @@ def add_global_options(parser: Parser) -> None:
 
 
 def _paragraph(text: str) -> str:
-    return textwrap.dedent(text).strip()
+    # Not textwrap's dedent: its module costs more than the help of one command.
+    return "\n".join(line.strip() for line in text.strip().splitlines())
 
 
 def _examples(examples: Sequence[tuple[str, str]]) -> str:

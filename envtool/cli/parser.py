@@ -1,18 +1,18 @@
 """The whole tree of commands, and doing what a command line asks."""
 
 from argparse import SUPPRESS, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from envtool import __version__
-from envtool.cli.arguments import Parser, add_global_options
+from envtool.cli.arguments import Commands, Parser, add_global_options
 from envtool.cli.options import Options, UsageError, leading, start_in
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
     from envtool.cli.terminal import Terminal
 
-__all__ = ["OVERVIEW", "make_parser", "perform"]
+__all__ = ["FAMILIES", "OVERVIEW", "make_parser", "perform"]
 
 OVERVIEW = """\
 envtool {version}: Python and Jupyter environments, declared, locked and never overwritten.
@@ -32,33 +32,78 @@ tidy up:      gc
 `envtool COMMAND --help` explains a command, with examples."""
 
 
-def make_parser() -> Parser:
-    """Return the parser of every command."""
-    from envtool.cli import (
-        completion,
-        declaring,
-        history,
-        kernels,
-        looking,
-        running,
-        shell,
-        switching,
-    )
+def _declaring(commands: "Commands[Parser]") -> None:
+    from envtool.cli import declaring
 
+    declaring.add_commands(commands)
+
+
+def _switching(commands: "Commands[Parser]") -> None:
+    from envtool.cli import switching
+
+    switching.add_commands(commands)
+
+
+def _running(commands: "Commands[Parser]") -> None:
+    from envtool.cli import running
+
+    running.add_run(commands)
+
+
+def _shell(commands: "Commands[Parser]") -> None:
+    from envtool.cli import shell
+
+    shell.add_shell(commands)
+
+
+def _looking(commands: "Commands[Parser]") -> None:
+    from envtool.cli import looking
+
+    looking.add_commands(commands)
+
+
+def _history(commands: "Commands[Parser]") -> None:
+    from envtool.cli import history
+
+    history.add_commands(commands)
+
+
+def _kernels(commands: "Commands[Parser]") -> None:
+    from envtool.cli import kernels
+
+    kernels.add_commands(commands)
+
+
+def _completion(commands: "Commands[Parser]") -> None:
+    from envtool.cli import completion
+
+    completion.add_completion(commands)
+
+
+FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
+    _declaring: ("init", "add", "remove", "lock"),
+    _switching: ("switch", "build"),
+    _running: ("run",),
+    _shell: ("shell",),
+    _looking: ("tree", "why"),
+    _history: ("generations", "rollback", "gc"),
+    _kernels: ("kernel", "notebook"),
+    _completion: ("completion",),
+}
+"""What adds which commands, so that a command line costs the parser of its own family only."""
+
+
+def make_parser(command: str | None = None) -> Parser:
+    """Return the parser of every command, or of the family that one command belongs to."""
     parser = Parser(prog="envtool", usage="envtool [options] COMMAND …", description=_overview())
     parser.add_argument("--version", action="version", version=f"envtool {__version__}")
     add_global_options(parser)
     commands = parser.add_subparsers(
         metavar="COMMAND", help=SUPPRESS, prog="envtool", parser_class=Parser
     )
-    declaring.add_commands(commands)
-    switching.add_commands(commands)
-    running.add_run(commands)
-    shell.add_shell(commands)
-    looking.add_commands(commands)
-    history.add_commands(commands)
-    kernels.add_commands(commands)
-    completion.add_completion(commands)
+    families = [add for add, names in FAMILIES.items() if command in names]
+    for add in families or FAMILIES:
+        add(commands)
     return parser
 
 
@@ -67,8 +112,8 @@ def perform(words: Sequence[str], terminal: "Terminal") -> int:
 
     :raises UsageError: when they are no command line of envtool.
     """
-    parser = make_parser()
     _, command, rest = leading(words)
+    parser = make_parser(command)
     if command is None and not rest:
         terminal.result(_overview())
         return 0

@@ -11,7 +11,6 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from urllib.parse import quote
 
 from envtool.errors import StoreError
 from envtool.machine.disk import disk_errors
@@ -22,6 +21,15 @@ BUSY_SECONDS = 60.0
 
 _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"})
 _UNWRITABLE = frozenset({"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"})
+
+
+def _uri_path(path: str) -> str:
+    """Return a path as it stands in a `file:` URI of SQLite's ("URI Filenames", 3.1)."""
+    if not path.isascii():
+        from urllib.parse import quote
+
+        return quote(os.fsencode(path))
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 class Connection:
@@ -145,7 +153,7 @@ class Connection:
 
     def _connect_any(self) -> sqlite3.Connection:
         """Open for writing where that is allowed, else for reading."""
-        address = f"file:{quote(os.fsencode(self.file))}"
+        address = f"file:{_uri_path(self.file)}"
         try:
             return self._connect(f"{address}?mode=rw")
         except sqlite3.OperationalError as error:
@@ -168,7 +176,7 @@ class Connection:
             copy = self._connect("file::memory:")
             with (
                 _closed_on_error(copy),
-                closing(self._connect(f"file:{quote(folder)}/db?mode=rw")) as source,
+                closing(self._connect(f"file:{_uri_path(folder)}/db?mode=rw")) as source,
             ):
                 source.backup(copy)
                 copy.execute("pragma query_only = on")
@@ -185,7 +193,7 @@ class Connection:
                         os.unlink(self._schema_file)
                 connection = self._opened()
                 if connection is None:
-                    connection = self._connect(f"file:{quote(os.fsencode(self.file))}?mode=rwc")
+                    connection = self._connect(f"file:{_uri_path(self.file)}?mode=rwc")
                     with _closed_on_error(connection):
                         self._initialise(connection)
                     self._adopt(connection)

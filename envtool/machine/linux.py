@@ -1,9 +1,12 @@
 """The Linux calls that Python has no name for: syncfs, renameat2, and who holds a lock."""
 
-import ctypes
 import errno
 import os
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ctypes
 
 _AT_FDCWD = -100
 _NO_REPLACE = 1
@@ -13,8 +16,16 @@ _LOCK_FIELDS = 6
 
 
 @cache
-def _libc() -> ctypes.CDLL:
+def _libc() -> "ctypes.CDLL":
+    import ctypes
+
     return ctypes.CDLL(None, use_errno=True)
+
+
+def _errno() -> int:
+    import ctypes
+
+    return ctypes.get_errno()
 
 
 def sync_file_system(path: str) -> None:
@@ -31,7 +42,7 @@ def sync_file_system(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if call(descriptor) != 0:
-            number = ctypes.get_errno()
+            number = _errno()
             raise OSError(number, os.strerror(number), path)
     finally:
         os.close(descriptor)
@@ -70,7 +81,7 @@ def _renameat2(source: str, target: str, flags: int) -> int:
     names = (os.fsencode(source), os.fsencode(target))
     if call(_AT_FDCWD, names[0], _AT_FDCWD, names[1], flags) == 0:
         return 0
-    return ctypes.get_errno()
+    return _errno()
 
 
 def _done(number: int, source: str, target: str, refusal: int) -> bool:

@@ -8,7 +8,6 @@ removes. Who adds, or counts on what is valid, holds `Store.shared` so that it s
 
 import itertools
 import os
-import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -157,7 +156,7 @@ class Store:
         """
         self._make_directory()
         number = next(self._numbers)
-        token = secrets.token_hex(4)
+        token = os.urandom(4).hex()
         return (
             f"{self.settings.store}/{TEMPORARY}{os.getpid()}-{token}{number}-{name[:_LONGEST_HINT]}"
         )

@@ -9,15 +9,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
 from envtool.formats import derivation as drv
 from envtool.formats.derivation import Derivation, Output
 from envtool.formats.hashing import Hash
-from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.storepath import MAX_NAME_LENGTH, StorePath
 from envtool.sources.interpreter import Interpreter
+
+if TYPE_CHECKING:
+    from envtool.formats.lock import Artifact, LockedPackage
 
 FETCH = "builtin:fetchurl"
 UNPACK = "builtin:unpack-wheel"
@@ -35,8 +37,8 @@ VERSIONS = {UNPACK: "1", INTERPRETER: "1", ENVIRONMENT: "1", BUILD: "1"}
 class Selected:
     """A locked package and the artifact chosen for this interpreter."""
 
-    package: LockedPackage
-    artifact: Artifact | None
+    package: "LockedPackage"
+    artifact: "Artifact | None"
     """None for a directory or a VCS commit."""
     source: StorePath | None = None
     """The store object with the source tree, for what must be built and is not editable."""
@@ -204,10 +206,10 @@ def _package(
     return _build(made, selected, python, interpreter)
 
 
-def _fetch(made: Instantiation, artifact: Artifact) -> StorePath:
+def _fetch(made: Instantiation, artifact: "Artifact") -> StorePath:
     name = store_name(artifact.filename)
     variables = {
-        "url": artifact.url or f"file:{quote(artifact.path or '')}",
+        "url": artifact.url or _file_url(artifact.path or ""),
         "outputHash": artifact.sha256,
         "outputHashAlgo": "sha256",
         "outputHashMode": "flat",
@@ -218,7 +220,13 @@ def _fetch(made: Instantiation, artifact: Artifact) -> StorePath:
     return made.add(_derivation(name, FETCH, variables, output=output))
 
 
-def _unpack(made: Instantiation, package: LockedPackage, artifact: Artifact) -> StorePath:
+def _file_url(path: str) -> str:
+    from urllib.parse import quote
+
+    return f"file:{quote(path)}"
+
+
+def _unpack(made: Instantiation, package: "LockedPackage", artifact: "Artifact") -> StorePath:
     fetch = _fetch(made, artifact)
     variables = {"src": made.output(fetch).full(), "wheel": artifact.filename}
     name = store_name(f"{package.name}-{package.version or '0'}")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from envtool.cli.options import UsageError, global_options, leading
-from envtool.cli.parser import make_parser
+from envtool.cli.parser import FAMILIES, make_parser
 
 PLAIN = ["init", "add", "remove", "lock", "switch", "build", "run", "shell", "tree", "why"]
 PLAIN += ["generations", "rollback", "gc", "completion"]
@@ -122,3 +122,11 @@ def test_the_version(envtool: Any) -> None:
     from envtool import __version__
 
     assert envtool("--version").stdout == f"envtool {__version__}\n"
+
+
+def test_every_command_belongs_to_the_family_that_adds_it() -> None:
+    whole = make_parser().commands()
+    assert sorted(whole) == sorted(name for names in FAMILIES.values() for name in names)
+    for name, parser in whole.items():
+        alone = make_parser(name).commands()
+        assert alone[name].format_help() == parser.format_help()
