@@ -5,7 +5,8 @@ One root, so that a caller can catch "anything of envtool's". The faces render t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from envtool.values import value
 
 
 class EnvtoolError(Exception):
@@ -20,7 +21,7 @@ class EnvtoolError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fault:
     """One fault in a user's file."""
 

@@ -3,13 +3,14 @@
 A face passes a `Reporter` down. Calls may come from any thread.
 """
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from envtool.values import value
 
 Kind = Literal["resolve", "fetch", "unpack", "build", "compose", "collect"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Step:
     """One unit of work that a user may want to watch."""
 

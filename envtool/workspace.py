@@ -8,7 +8,6 @@ everything else stand in the methods.
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError, ProfileError
@@ -21,6 +20,7 @@ from envtool.machine.profile import Profile, profile_of
 from envtool.machine.project import Project
 from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, SilentReporter
+from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.declaration import PathSource
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pending:
     """Something that realising would fetch or build."""
 
@@ -55,7 +55,7 @@ class Pending:
     """Bytes to fetch; None when the lock does not know, and for builds."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """What `switch` would do."""
 
@@ -71,7 +71,7 @@ class Plan:
     """Nothing would change at all."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Generation:
     """A generation as the user sees it."""
 

@@ -7,7 +7,6 @@ environment made them.
 import asyncio
 import os
 import time
-from dataclasses import dataclass
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from envtool.formats.notebook import declaration_block
 from envtool.kernel.entering import command, program, variables
 from envtool.machine import project as projects
 from envtool.machine.disk import disk_errors
+from envtool.values import value
 from envtool.workspace import Project, Workspace, open_project
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _KERNELSPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "langu
 """What every Jupyter has: a name of this machine in a shared file helps nobody."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotebookRun:
     """What an execution left."""
 
@@ -48,7 +48,7 @@ class NotebookRun:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Entered:
     """The generation to run in."""
 

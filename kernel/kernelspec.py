@@ -12,13 +12,13 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import envtool
 from envtool.errors import EnvtoolError, KernelError
 from envtool.machine.disk import disk_errors
 from envtool.machine.settings import load
+from envtool.values import replace, value
 from envtool.workspace import Workspace, open_project
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _OTHER = re.compile(r"[^a-z0-9._-]+")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KernelSpecInfo:
     """One kernelspec of ours."""
 

@@ -8,7 +8,6 @@ notebook: a kernel that exits is started again six times by Jupyter, and its wor
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 from envtool.errors import EnvtoolError
@@ -27,11 +26,11 @@ _OPTIONS = {
 }
 
 
-@dataclass(slots=True)
 class _Words:
-    declaration: str = ""
-    environment: str = "default"
-    connection_file: str = ""
+    def __init__(self) -> None:
+        self.declaration = ""
+        self.environment = "default"
+        self.connection_file = ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

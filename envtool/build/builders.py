@@ -6,10 +6,8 @@ They run in process. What runs code of a package, the building of source project
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envtool.build import bytecode
@@ -22,9 +20,11 @@ from envtool.formats.references import ReferenceScanner
 from envtool.formats.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
+from envtool.machine.metadata import delete_tree
 from envtool.machine.store import Store
 from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, LOCAL, UNPACK
 from envtool.reporting import Kind, Reporter, Step
+from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.build.project import Build
@@ -41,7 +41,7 @@ _KINDS: Mapping[str, Kind] = {
 """What a user may want to watch; the rest is done in no time."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Context:
     """What a builder may use."""
 
@@ -99,16 +99,7 @@ def scratch(store: Store, name: str) -> Iterator[str]:
     try:
         yield path
     finally:
-        _remove(path)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        for folder, _, _ in os.walk(path):
-            os.chmod(folder, 0o700)
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
+        delete_tree(path)
 
 
 def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:

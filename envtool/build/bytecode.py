@@ -13,12 +13,11 @@ All of it is a cache: what is missing Python compiles again, and `gc` drops what
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from envtool.build.compose import MANIFEST
+from envtool.machine.metadata import delete_tree
 
 
 def prefix(cache: str, environment: str) -> str:
@@ -71,6 +70,8 @@ def _standard_library(cache: str, interpreter: str, stdlib: str) -> str:
     target = f"{cache}/bytecode/objects/{interpreter}/stdlib"
     if os.path.isdir(target):
         return target
+    import tempfile
+
     os.makedirs(os.path.dirname(target), exist_ok=True)
     temporary = tempfile.mkdtemp(prefix="stdlib.", dir=os.path.dirname(target))
     os.chmod(temporary, 0o755)  # noqa: S103 - as the folders of the cache are
@@ -90,7 +91,7 @@ def _standard_library(cache: str, interpreter: str, stdlib: str) -> str:
     try:
         os.rename(temporary, target)
     except OSError:
-        shutil.rmtree(temporary)
+        delete_tree(temporary)
         if not os.path.isdir(target):  # else another process was first
             raise
     return target

@@ -9,12 +9,12 @@ hook hold this machine's paths: the output is local, cheap, and composed again e
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from envtool.build.launchers import launcher, rewritten
 from envtool.build.layout import INDEX, SITE
 from envtool.errors import CollisionError
+from envtool.values import value
 
 MANIFEST = "manifest.json"
 CONFIGURATION = "pyvenv.cfg"
@@ -28,7 +28,7 @@ _CLUTTER = frozenset({"test", "tests", "doc", "docs", "example", "examples", "be
 """Top-level folders that careless wheels ship; a collision in them harms nobody."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Component:
     """One package to be joined in."""
 
@@ -37,7 +37,7 @@ class Component:
     """Base name of its store object."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Specification:
     """All that the environment is made of."""
 
@@ -67,7 +67,7 @@ class Specification:
         return f"lib/python{self.feature}/{SITE}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Source:
     """A folder that some package contributes."""
 
@@ -79,7 +79,7 @@ class _Source:
 _OURS = _Source(Component("envtool", ""), "")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Composed:
     """What the caller reports."""
 
@@ -98,19 +98,19 @@ def compose(specification: Specification, target: str) -> Composed:
     return Composed(tuple(composer.collisions))
 
 
-@dataclass(slots=True)
 class _Composer:
-    spec: Specification
-    target: str
-    collisions: list[str] = field(default_factory=list)
-    fatal: list[str] = field(default_factory=list)
-    folders: dict[str, str] = field(default_factory=dict)
-    """Linked folders with Python code: place in the environment to place in the store."""
-    real: set[str] = field(default_factory=set)
-    claims: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """File of bin/ to its owner and its text or link target."""
-    headers: dict[str, list[_Source]] = field(default_factory=dict)
-    """Folder of include/, named as the wheels' RECORD names it, to what it holds."""
+    def __init__(self, specification: Specification, target: str) -> None:
+        self.spec = specification
+        self.target = target
+        self.collisions: list[str] = []
+        self.fatal: list[str] = []
+        self.folders: dict[str, str] = {}
+        """Linked folders with Python code: place in the environment to place in the store."""
+        self.real: set[str] = set()
+        self.claims: dict[str, tuple[str, str]] = {}
+        """File of bin/ to its owner and its text or link target."""
+        self.headers: dict[str, list[_Source]] = {}
+        """Folder of include/, named as the wheels' RECORD names it, to what it holds."""
 
     def run(self) -> None:
         indexes = [(each, self._index(each)) for each in self.spec.components]

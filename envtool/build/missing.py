@@ -1,17 +1,17 @@
 """What realising a derivation would take: the plan as a value, before anything is done."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from envtool.formats.derivation import Derivation
 from envtool.formats.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan.instantiate import FETCH
+from envtool.values import value
 
 Derivations = Mapping[StorePath, Derivation]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Missing:
     """What realising a derivation would take, each before what needs it."""
 

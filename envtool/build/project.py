@@ -10,18 +10,18 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from envtool.build.sdist import extract
 from envtool.errors import BuildError
+from envtool.values import value
 
 EPOCH = "315532800"
 """1980-01-01, the earliest time that a zip archive can hold."""
 _SHOWN_LINES = 15
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Build:
     """What a build is made of."""
 
@@ -129,7 +129,7 @@ def _site_folders(environment: str) -> list[str]:
     return [f"{library}/{name}/site-packages" for name in versions]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Runner:
     """Runs the back end's hooks, as `pyproject_hooks` asks."""
 

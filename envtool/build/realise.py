@@ -58,6 +58,7 @@ def _keep_derivations(store: Store, derivations: Derivations) -> None:
 
 def _one_by_one(context: builders.Context, todo: tuple[StorePath, ...]) -> None:
     store = context.store
+    context.reporter.expect("compose", 1, None)
     for path in todo:
         output = context.derivations[path].output_path()
         with store.lock_path(output, on_wait=context.reporter.note):

@@ -20,6 +20,7 @@ from envtool.formats import nar
 from envtool.formats.hashing import Hash
 from envtool.sources import elf
 from envtool.sources.wheel import CHUNK, Member, Wheel
+from envtool.values import value
 
 VERSION = "1"
 """Part of the derivation: a change in what this module writes is a new number."""
@@ -30,7 +31,7 @@ _Tree = dict[str, "Member | bytes | _Tree"]
 """Name to a wheel's member, to bytes of our own, or to a folder."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unpacked:
     """What registering the object needs."""
 

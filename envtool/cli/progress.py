@@ -4,7 +4,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from envtool.cli.terminal import Terminal, duration_text, size_text
@@ -27,21 +26,21 @@ WORDS: dict[Kind, tuple[str, str, str]] = {
 """What is being done, what was done, and to what, by kind of step."""
 
 
-@dataclass(slots=True)
 class Phase:
     """All steps of one kind, so far."""
 
-    kind: Kind
-    started: float
-    """On the clock of the progress, in seconds."""
-    expected: int | None = None
-    """Steps in all; None when nobody said."""
-    size: int | None = None
-    """Bytes in all; None when unknown."""
-    begun: int = 0
-    finished: int = 0
-    done: int = 0
-    """Bytes so far."""
+    def __init__(self, kind: Kind, started: float) -> None:
+        self.kind = kind
+        self.started = started
+        """On the clock of the progress, in seconds."""
+        self.expected: int | None = None
+        """Steps in all; None when nobody said."""
+        self.size: int | None = None
+        """Bytes in all; None when unknown."""
+        self.begun = 0
+        self.finished = 0
+        self.done = 0
+        """Bytes so far."""
 
     def complete(self) -> bool:
         """Return whether no step is left to wait for."""

@@ -1,12 +1,12 @@
 """What differs between two sets of packages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from envtool.formats.generation import Package
+from envtool.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Changes:
     """What differs between two sets of packages; each sorted by name."""
 

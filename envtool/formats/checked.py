@@ -6,11 +6,11 @@ and array positions; the line is looked up only when there is a fault to report.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from envtool.errors import DeclarationError, Fault
+from envtool.values import value
 
 __all__ = ["Faults", "Place", "Table", "dotted", "near", "one_fault"]
 
@@ -48,11 +48,11 @@ def one_fault(file: str, message: str, *, line: int | None = None) -> Declaratio
     return DeclarationError([Fault(file, line, "", message)])
 
 
-@dataclass(slots=True)
 class Faults:
     """What was found wrong so far."""
 
-    found: list[tuple[Place, str]] = field(default_factory=list)
+    def __init__(self, found: Iterable[tuple[Place, str]] = ()) -> None:
+        self.found = list(found)
 
     def add(self, place: Place, message: str) -> None:
         """Note one fault; the same fault of the same place is noted once."""
@@ -71,7 +71,7 @@ def _name_of_type(value: object) -> str:
     return _TYPE_NAMES.get(type(value), "a date or time")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Table:
     """One table of the user's, its place in the file, and where its faults go."""
 

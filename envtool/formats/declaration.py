@@ -5,17 +5,17 @@ extras and the named environment's own table already joined in.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from envtool.formats.schema import KernelChoice, PathSource
+from envtool.values import value
 
 __all__ = ["Declaration", "KernelChoice", "Kind", "PathSource", "lock_digest", "parse"]
 
 Kind = Literal["envtool.toml", "pyproject.toml", "script", "notebook-cell", "notebook-metadata"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Declaration:
     """One environment as the user asks for it, groups and named environments already joined in."""
 

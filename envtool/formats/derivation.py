@@ -10,7 +10,6 @@ A `.drv` text is str here; its bytes are `envtool.formats.aterm.encode` of it.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from envtool.errors import FormatError
@@ -24,9 +23,10 @@ from envtool.formats.storepath import (
     make_output,
     make_text,
 )
+from envtool.values import replace, value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Output:
     """One output of a derivation; `fixed` and `recursive` say how its content is pinned."""
 
@@ -48,7 +48,7 @@ class Output:
         return "" if self.fixed is None else self.fixed.base16
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Derivation:
     """A build as a value. Mappings are rendered sorted, so their order does not matter."""
 
@@ -281,10 +281,10 @@ _Value = TypeVar("_Value")
 
 def _unique(pairs: Iterable[tuple[_Key, _Value]], what: str) -> dict[_Key, _Value]:
     found: dict[_Key, _Value] = {}
-    for key, value in pairs:
+    for key, each in pairs:
         if key in found:
             raise FormatError(f"the derivation has the {what} {key!r} twice")
-        found[key] = value
+        found[key] = each
     return found
 
 

@@ -1,13 +1,13 @@
 """The tables of a declaration's file, decoded, and the way from a place in them to its line."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import DeclarationError
 from envtool.formats.checked import Faults, Place, one_fault
 from envtool.formats.inline import find_block, has_unclosed_block
 from envtool.formats.toml_text import load
+from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.declaration import Kind
@@ -17,7 +17,7 @@ __all__ = ["Document", "read_document"]
 _ADD = "envtool add NAME writes a first one"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Document:
     """The decoded tables of a file, and how a place in them becomes file and line."""
 

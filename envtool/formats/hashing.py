@@ -8,10 +8,10 @@ Path Specification"; Nix's `base-nix-32.cc`).
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from typing import Self
 
 from envtool.errors import FormatError
+from envtool.values import value
 
 ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
 DIGEST_SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
@@ -56,7 +56,7 @@ def fold(digest: bytes, size: int) -> bytes:
     return bytes(folded)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hash:
     """A digest that knows its algorithm; `of` and `parse` make valid ones."""
 

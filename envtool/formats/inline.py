@@ -1,9 +1,9 @@
 """The `# /// script` block of a script or a notebook's first code cell (PEP 723)."""
 
 import re
-from dataclasses import dataclass
 
 from envtool.formats.checked import one_fault
+from envtool.values import value
 
 __all__ = ["Block", "find_block", "has_unclosed_block", "with_content"]
 
@@ -15,7 +15,7 @@ _OPENING = re.compile(r"(?m)^# /// script$")
 _PREAMBLE = re.compile(r"\A\ufeff?(?:#!.*(?:\n|\Z))?(?:#.*?coding[:=].*(?:\n|\Z))?")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """One block: its TOML, and where it stands in the script."""
 

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from envtool.values import value
 
 __all__ = [
     "JsonStyle",
@@ -22,7 +23,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Member:
     """One member of an object or element of an array; offsets into the text."""
 
@@ -34,7 +35,7 @@ class Member:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JsonStyle:
     """How a text is laid out."""
 

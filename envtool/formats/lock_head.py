@@ -1,13 +1,14 @@
 """The head of a lock: what it answers and for which Python, without reading its packages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from envtool.values import value
 
 _PACKAGES = "\n[[packages]]"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Head:
     """What stands before the packages."""
 

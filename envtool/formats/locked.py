@@ -1,10 +1,11 @@
 """The values a lock is made of; `envtool.formats.lock` reads and writes them."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from envtool.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Artifact:
     """One file to fetch, pinned by its SHA-256."""
 
@@ -19,7 +20,7 @@ class Artifact:
     """64 lower-case hex digits."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Directory:
     """A local project."""
 
@@ -28,7 +29,7 @@ class Directory:
     editable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Vcs:
     """A commit of a repository."""
 
@@ -38,7 +39,7 @@ class Vcs:
     subdirectory: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockedPackage:
     """One package; wheels and sdist, archive, directory or vcs says where it comes from."""
 
@@ -58,7 +59,7 @@ class LockedPackage:
     """The declaration itself asks for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LockedPython:
     """The interpreter the lock was made for."""
 
@@ -71,7 +72,7 @@ class LockedPython:
     """uv's name of the target, such as `x86_64-manylinux_2_40`; empty in another tool's lock."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BuildRequirements:
     """What the build back end of one source package needs, locked like everything else."""
 
@@ -79,7 +80,7 @@ class BuildRequirements:
     packages: tuple[LockedPackage, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lock:
     """A declaration's answer: every package and where its bytes come from."""
 

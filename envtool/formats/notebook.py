@@ -5,12 +5,12 @@ the way non-ASCII characters are written stay those of the program that wrote th
 """
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envtool.formats import json_spans
 from envtool.formats.checked import one_fault
 from envtool.formats.inline import Block, find_block
+from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.declaration import Kind
@@ -42,7 +42,7 @@ _FIRST_FORMAT = 4
 _FIRST_MINOR_WITH_IDS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CodeCell:
     """The cell that may hold a declaration."""
 

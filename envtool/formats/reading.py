@@ -7,7 +7,6 @@ environment's table is then joined onto it.
 import os.path
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envtool.formats.checked import Faults, Place, Table, near
@@ -24,6 +23,7 @@ from envtool.formats.schema import (
     read_settings,
     read_specifier,
 )
+from envtool.values import replace, value
 
 if TYPE_CHECKING:
     from envtool.formats.declaration import Kind
@@ -35,7 +35,7 @@ _BASE_ALONE = EnvironmentTable(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wish:
     """What one environment of a file asks for."""
 
@@ -48,7 +48,7 @@ class Wish:
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Base:
     """What a file says beside its named environments."""
 

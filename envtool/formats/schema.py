@@ -6,10 +6,10 @@ a notebook's metadata.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from envtool.formats.checked import Place, Table
 from envtool.formats.requirement import NAME, normalised, python_specifier, why_not_requirement
+from envtool.values import value
 
 __all__ = [
     "ENVIRONMENT_NAME",
@@ -64,7 +64,7 @@ _PINNED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PathSource:
     """A requirement satisfied by a directory or archive beside the declaration."""
 
@@ -73,7 +73,7 @@ class PathSource:
     editable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KernelChoice:
     """How the environment shows itself to Jupyter; its presence adds ipykernel to the lock."""
 
@@ -82,7 +82,7 @@ class KernelChoice:
     display_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EnvironmentTable:
     """One `[env.NAME]` table: what it changes about the base environment."""
 
@@ -95,7 +95,7 @@ class EnvironmentTable:
     kernel: KernelChoice | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settings:
     """What one of envtool's tables says; None where it says nothing."""
 

@@ -7,12 +7,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from envtool.errors import StoreError
 from envtool.formats.hashing import Hash
 from envtool.formats.storepath import StorePath
 from envtool.machine.connection import BUSY_SECONDS, Connection
+from envtool.values import value
 
 Outputs = Mapping[StorePath, Mapping[str, StorePath]]
 """`.drv` path to its outputs' paths by name."""
@@ -36,7 +36,7 @@ select v.path, r.path from closure
 """  # noqa: S608 - constants only
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PathInfo:
     """What is registered about one store path."""
 

@@ -8,7 +8,6 @@ before references, so that a killed collector leaves every valid path whole.
 import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from envtool.errors import FormatError
 from envtool.formats.storepath import StorePath
@@ -20,6 +19,7 @@ from envtool.machine.metadata import delete_tree, tree_size
 from envtool.machine.roots import Root, drop_stale, find_roots
 from envtool.machine.store import Store
 from envtool.machine.verify import strangers
+from envtool.values import value
 
 OnDeleted = Callable[[str, int], object]
 """Called after each deletion with the name in the store and the bytes freed."""
@@ -27,7 +27,7 @@ OnDeleted = Callable[[str, int], object]
 _BYTECODE = ("objects", "environments")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GcPlan:
     """What a collection would delete."""
 

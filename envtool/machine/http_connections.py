@@ -26,6 +26,7 @@ from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from envtool.errors import FetchError
+from envtool.values import value
 
 __all__ = ["Connections", "Severed", "parse_url", "redirected", "without_secrets"]
 
@@ -89,7 +90,7 @@ def redirected(url: SplitResult, location: str | None) -> SplitResult:
     return target
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Route:
     """How requests to one origin travel; two URLs of one route can share a connection."""
 

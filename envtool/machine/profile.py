@@ -6,8 +6,9 @@ object reads two links and nothing else, because every command does it.
 """
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from envtool.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from envtool.machine.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Generation:
     """One generation of a profile."""
 

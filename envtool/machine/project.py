@@ -4,11 +4,11 @@ import contextlib
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from envtool.errors import DeclarationError, EnvtoolError, LockError
 from envtool.formats.checked import one_fault
+from envtool.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Project:
     """Which declaration is meant, and which environment of it."""
 

@@ -5,9 +5,9 @@ The only reader of environment variables: everything below and above takes a `Se
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from envtool.errors import StoreError
+from envtool.values import value
 
 MOST_JOBS = 8
 """More unpackers than this only wait for the same disk."""
@@ -16,7 +16,7 @@ _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settings:
     """Where things lie and how they are done. Paths are absolute, without a trailing slash."""
 

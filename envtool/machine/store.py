@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from envtool.errors import StoreError
@@ -30,6 +29,7 @@ from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
 from envtool.machine.tree import Exclude, dump_tree
+from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.machine.settings import Settings
@@ -40,7 +40,7 @@ _DRV = ".drv"
 _LONGEST_HINT = 150
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Text:
     """A text object that is to be added, such as a `.drv` file."""
 

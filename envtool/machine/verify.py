@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from envtool.errors import FormatError
@@ -12,13 +11,14 @@ from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.locks import is_locked
 from envtool.machine.store import TEMPORARY, Store
+from envtool.values import value
 
 _LOCK = ".lock"
 _LINKS = ".links"
 """A real Nix keeps its hard links here (`nix-store --optimise`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Problem:
     """One difference between the store and its database."""
 

@@ -6,7 +6,6 @@ the packages, says what it answers and for which Python.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envtool.formats.declaration import Declaration, parse
@@ -17,12 +16,13 @@ from envtool.machine.project import Project
 from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, Step
 from envtool.sources.interpreter import Interpreter, find
+from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.lock import Lock
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What is asked for, and the lock that answers it."""
 
@@ -43,7 +43,7 @@ class Answer:
         return lock.parse(self.lock_text, path=self.declaration.path)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """What beside the files decides about the answer."""
 
@@ -64,7 +64,7 @@ def answer(
     project: Project,
     *,
     text: str | None = None,
-    request: Request = Request(),
+    request: Request | None = None,
 ) -> Answer:
     """Return the declaration and the lock that answers it; `text` stands for an edited file.
 
@@ -72,6 +72,7 @@ def answer(
     :raises InterpreterError: no interpreter satisfies it.
     :raises ResolutionError: the requirements cannot be satisfied.
     """
+    request = request or Request()
     whole = projects.read_text(project.path) if text is None else text
     declaration = parse(
         whole, path=project.path, kind=project.kind, environment=project.environment

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from envtool.errors import FormatError
@@ -24,11 +23,12 @@ from envtool.plan.instantiate import (
     add_interpreter,
     add_packages,
 )
+from envtool.values import asdict, value
 
 _FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Planned:
     """One package of an environment to be."""
 
@@ -42,7 +42,7 @@ class Planned:
     """The derivation that realises it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evaluation:
     """An answer as derivations."""
 

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from envtool.errors import ResolutionError
+from envtool.values import value
 
 __all__ = ["NeedsBuildError", "explain"]
 
@@ -29,7 +29,7 @@ class NeedsBuildError(ResolutionError):
         self.names = names
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Said:
     """uv's message, each paragraph on one line."""
 

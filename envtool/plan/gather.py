@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from envtool.errors import BuildError, FetchError, LockError
 from envtool.formats.lock import Artifact, Lock, LockedPackage, Vcs
@@ -19,6 +18,7 @@ from envtool.machine.local import fingerprint
 from envtool.machine.store import Store
 from envtool.plan.instantiate import Selected, store_name
 from envtool.sources.interpreter import Interpreter, marker_environment, tags
+from envtool.values import replace, value
 
 _LEFT_OUT = frozenset(
     {".git", ".hg", ".svn", ".venv", "__pycache__", ".tox", ".nox", "node_modules"}
@@ -26,7 +26,7 @@ _LEFT_OUT = frozenset(
 """Folders of a source tree that are nobody's source."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Gatherer:
     """Turns locked packages into selected ones, for one interpreter."""
 

@@ -8,7 +8,6 @@ A builder's version is an input, so that a builder that writes something else is
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
@@ -17,6 +16,7 @@ from envtool.formats.derivation import Derivation, Output
 from envtool.formats.hashing import Hash
 from envtool.formats.storepath import MAX_NAME_LENGTH, StorePath
 from envtool.sources.interpreter import Interpreter
+from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.lock import Artifact, LockedPackage
@@ -33,7 +33,7 @@ VERSIONS = {UNPACK: "1", INTERPRETER: "1", ENVIRONMENT: "1", BUILD: "1"}
 """What each builder writes, by number; raise it when the output changes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Selected:
     """A locked package and the artifact chosen for this interpreter."""
 
@@ -54,7 +54,7 @@ class Selected:
         return self.artifact is not None and self.artifact.path is None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Known:
     """A derivation by what others need to know of it."""
 
@@ -65,16 +65,17 @@ class Known:
     """Its base-16 hash modulo fixed outputs, by which its users count it."""
 
 
-@dataclass(slots=True)
 class Instantiation:
-    """Derivations by `.drv` path, each after its inputs, and what they lead to."""
+    """Derivations, and what they lead to."""
 
-    derivations: dict[StorePath, Derivation] = field(default_factory=dict)
-    packages: dict[str, StorePath] = field(default_factory=dict)
-    """Normalised name to the `.drv` whose output is the unpacked package."""
-    environment: StorePath | None = None
-    """The `.drv` that joins them."""
-    _known: dict[StorePath, Known] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.derivations: dict[StorePath, Derivation] = {}
+        """By `.drv` path, each after its inputs."""
+        self.packages: dict[str, StorePath] = {}
+        """Normalised name to the `.drv` whose output is the unpacked package."""
+        self.environment: StorePath | None = None
+        """The `.drv` that joins them."""
+        self._known: dict[StorePath, Known] = {}
 
     def add(self, unfinished: Derivation) -> StorePath:
         """Compute the derivation's output paths, keep it, and return its `.drv` path."""

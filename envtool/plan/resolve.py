@@ -11,7 +11,6 @@ running its build back end, uv asks again with building allowed.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
 from packaging.requirements import Requirement
@@ -37,6 +36,7 @@ from envtool.plan.remembered import Remembered
 from envtool.plan.sizes import artifacts, learn, with_sizes
 from envtool.plan.uv import Answer, Question, Runner, Uv, dependencies, run
 from envtool.sources.interpreter import Interpreter
+from envtool.values import replace, value
 
 __all__ = ["resolve", "target_platform"]
 
@@ -133,7 +133,7 @@ def target_platform(interpreter: Interpreter) -> str:
     return platform
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Wish:
     declaration: Declaration
     tool: Uv

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import SplitResult
@@ -17,6 +16,7 @@ from envtool.errors import FetchError
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.machine.http_connections import Connections, Severed, parse_url, redirected
 from envtool.plan.remembered import Remembered
+from envtool.values import replace
 
 __all__ = ["artifacts", "learn", "with_sizes"]
 

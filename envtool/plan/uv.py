@@ -11,7 +11,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import unquote
 
 import uv
@@ -19,6 +19,7 @@ import uv
 from envtool.errors import ResolutionError
 from envtool.machine.disk import disk_errors
 from envtool.plan.explain import explain
+from envtool.values import value
 
 __all__ = ["Answer", "Question", "Runner", "Uv", "run"]
 
@@ -48,7 +49,7 @@ def run(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Question:
     """What is to be resolved."""
 
@@ -71,7 +72,7 @@ class Question:
     """Names that are excepted from `may_build`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What uv found."""
 
@@ -80,7 +81,7 @@ class Answer:
     """The same in the requirements format, each package with what requires it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Uv:
     """uv, set up for one index and one cache."""
 

@@ -7,8 +7,9 @@ wheel passes here.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from mmap import mmap
+
+from envtool.values import value
 
 _WIDE, _NARROW = 2, 1
 _IDENT_SIZE = 16
@@ -21,7 +22,7 @@ _LONGEST_TEXT = 8192
 """No real file has more; a hostile one could name one long string any number of times."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dynamic:
     """What the dynamic section says."""
 
@@ -31,7 +32,7 @@ class Dynamic:
     """Entries of DT_RUNPATH, or of DT_RPATH where there is none; `$ORIGIN` unexpanded."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Layout:
     header: struct.Struct
     """Of the ELF header from byte 16: …, program header offset, …, entry size, count."""

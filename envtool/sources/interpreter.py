@@ -11,11 +11,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import InterpreterError
 from envtool.sources.probe import Interpreter, Prober, is_program, split_version
+from envtool.values import value
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -35,7 +35,7 @@ _OLDEST_MINOR = {"x86_64": 5, "i686": 5}
 """glibc 2's minor version that manylinux begins with (PEP 600); elsewhere 17."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Wish:
     specifier: str | None
     prefer: str | None

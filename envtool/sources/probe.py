@@ -4,13 +4,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+from envtool.values import asdict, value
 
 __all__ = ["Interpreter", "Prober", "is_program", "split_version"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Interpreter:
     """One interpreter of the host."""
 

@@ -19,12 +19,12 @@ import zipfile
 import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from email.parser import HeaderParser
 from types import TracebackType
 from typing import Protocol, Self, cast
 
 from envtool.errors import WheelError
+from envtool.values import value
 
 MAX_INFLATE = 1032
 """Deflate cannot expand further; a member that claims more lies about its size."""
@@ -36,6 +36,7 @@ _SCHEMES = {"purelib": "site-packages", "platlib": "site-packages"}
 _SCHEMES |= {"scripts": "scripts", "data": "data", "headers": "headers"}
 _HASHES = ("sha256", "sha384", "sha512")
 _SHOWN = 3
+_RECORD_COLUMNS = 3
 _SHOWN_NAME = 60
 MAX_DEPTH = 100
 """Folders in a member's name; real wheels have about ten."""
@@ -66,7 +67,7 @@ def _fast_zlib() -> _Zlib:
 _ZLIB = _fast_zlib()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Member:
     """One file of the wheel."""
 
@@ -83,7 +84,7 @@ class Member:
     """Algorithm and unpadded urlsafe base64 as RECORD has them; None for RECORD itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EntryPoint:
     """A console or GUI script: `name = module:attribute`."""
 
@@ -239,7 +240,11 @@ class Wheel:
         for row in rows:
             if not row:
                 continue
-            name, digest = row[0].removeprefix("./"), row[1] if len(row) > 1 else ""
+            if len(row) != _RECORD_COLUMNS:
+                raise self._fail(f"RECORD has {','.join(row)!r}, which is no path, hash and size")
+            name, digest = row[0].removeprefix("./"), row[1]
+            if name in found:
+                raise self._fail(f"RECORD names {name!r} twice")
             algorithm, _, value = digest.partition("=")
             if digest and algorithm not in _HASHES:
                 raise self._fail(

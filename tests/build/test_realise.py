@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from envtool.machine.verify import verify
 from envtool.plan.instantiate import Instantiation, Selected, instantiate
 from envtool.reporting import Reporter, SilentReporter, Step
 from envtool.sources.interpreter import Interpreter
+from envtool.values import replace
 
 if TYPE_CHECKING:
     from conftest import Index, MakeWheel

@@ -13,7 +13,7 @@ import pytest
 SABOTAGE = """\
 import os, signal, sys
 import envtool.cli.parser
-def broken():
+def broken(*_):
     {}
 envtool.cli.parser.make_parser = broken
 from envtool.cli import main

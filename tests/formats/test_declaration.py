@@ -1,7 +1,6 @@
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -18,6 +17,7 @@ from envtool.formats.declaration import (
     parse,
 )
 from envtool.formats.toml_lines import scan
+from envtool.values import replace
 
 # A busy machine is no fault of the code under test.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

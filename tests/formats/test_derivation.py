@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from envtool.formats.derivation import (
 )
 from envtool.formats.hashing import Hash, to_nix32
 from envtool.formats.storepath import StorePath, make_text
+from envtool.values import replace
 
 NIX = "/nix/store"
 VECTORS = Path(__file__).parent / "nix-vectors"

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from envtool.formats.lock import (
     render,
     select,
 )
+from envtool.values import replace
 
 SHA = "0123456789abcdef" * 4
 PYTHON = LockedPython("host", "3.11", "cpython", "x86_64-manylinux_2_40")

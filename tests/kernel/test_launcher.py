@@ -2,13 +2,13 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from envtool.kernel.entering import magics_folder, variables
+from envtool.values import replace
 from envtool.workspace import Project, Workspace
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ from envtool.plan.instantiate import (
 )
 from envtool.reporting import SilentReporter
 from envtool.sources.interpreter import Interpreter, find
+from envtool.values import replace
 
 if TYPE_CHECKING:
     from conftest import MakeWheel
@@ -58,7 +58,7 @@ def package(name: str, **changes: str | int) -> Selected:
     filename = f"{name}-1.0-py3-none-any.whl"
     digest = hashlib.sha256(name.encode()).hexdigest()
     plain = Artifact(filename, f"https://files.example/{filename}", None, 100, digest)
-    artifact = replace(plain, **changes)  # type: ignore[arg-type]
+    artifact = replace(plain, **changes)
     return Selected(LockedPackage(name, "1.0", None, wheels=(artifact,)), artifact)
 
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from envtool.formats.declaration import Declaration, KernelChoice, PathSource
 from envtool.formats.lock import Directory, Lock, LockedPackage, parse, render, select
 from envtool.plan.resolve import resolve
 from envtool.sources.interpreter import Interpreter, find, marker_environment, tags
+from envtool.values import replace
 
 if TYPE_CHECKING:
     from conftest import Behaviour, Index, MakeSdist, MakeWheel

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import packaging.markers
@@ -24,6 +23,7 @@ from envtool.sources.interpreter import (
     satisfies,
     tags,
 )
+from envtool.values import asdict, replace
 
 HERE = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 RUNNING = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
