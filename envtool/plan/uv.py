@@ -158,6 +158,9 @@ class Uv:
             for name, value in self.environ.items()
             if _REACHING_AN_INDEX(name) or not _UNHEEDED(name)
         }
+        if environ.keys().isdisjoint({"UV_SYSTEM_CERTS", "UV_NATIVE_TLS"}):
+            # What we fetch ourselves is trusted by the host's certificates, not by uv's own.
+            environ["UV_SYSTEM_CERTS"] = "1"
         environ |= {
             "UV_CACHE_DIR": os.path.join(self.cache_dir, "uv"),
             "UV_PYTHON_DOWNLOADS": "never",

@@ -15,6 +15,7 @@ from envtool.errors import ResolutionError, StoreError
 from envtool.formats.declaration import Declaration, KernelChoice, PathSource
 from envtool.formats.lock import Directory, Lock, LockedPackage, parse, render, select
 from envtool.plan.resolve import resolve
+from envtool.plan.uv import run
 from envtool.sources.interpreter import Interpreter, find, marker_environment, tags
 from envtool.values import replace
 
@@ -537,6 +538,36 @@ def test_variables_for_uv_do_not_change_the_answer(
     index.add(make_wheel("tiny", "2.0"))
 
     assert versions(lock("tiny", environ={**HOST, **environ})) == {"tiny": "2.0"}
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ({}, {"UV_SYSTEM_CERTS": "1"}),
+        ({"UV_SYSTEM_CERTS": "false"}, {"UV_SYSTEM_CERTS": "false"}),
+        ({"UV_NATIVE_TLS": "0"}, {"UV_NATIVE_TLS": "0"}),
+    ],
+)
+def test_uv_trusts_the_authorities_of_the_host_unless_told_otherwise(
+    index: "Index",
+    make_wheel: "MakeWheel",
+    lock: Lockdown,
+    said: Mapping[str, str],
+    heard: Mapping[str, str],
+) -> None:
+    index.add(make_wheel("tiny"))
+    seen: list[dict[str, str]] = []
+
+    def noting(
+        arguments: Sequence[str], environ: Mapping[str, str], folder: str
+    ) -> "subprocess.CompletedProcess[str]":
+        names = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
+        seen.append({name: environ[name] for name in names if name in environ})
+        return run(arguments, environ, folder)
+
+    lock("tiny", environ={**HOST, **said}, runner=noting)
+
+    assert seen == [heard, heard]
 
 
 def test_uv_settings_of_a_folder_above_the_cache_do_not_change_the_answer(
