@@ -28,6 +28,7 @@ from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.build.project import Build
+    from envtool.build.worker import Workers
     from envtool.machine.fetch import Fetcher
 
 _ABOUT = "interpreter.json"
@@ -50,6 +51,8 @@ class Context:
     """None when nothing has to be fetched."""
     reporter: Reporter
     derivations: Mapping[StorePath, Derivation]
+    workers: "Workers | None" = None
+    """Where wheels are unpacked; None: in this process."""
 
     def physical(self, full: str) -> str:
         """Return where the store path written in a derivation's variable lies here."""
@@ -134,7 +137,8 @@ def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Ste
     output = derivation.output_path()
     wheel = context.physical(environment["src"])
     with scratch(context.store, derivation.name) as target:
-        unpacked = unpack(
+        run = context.workers.unpack if context.workers else unpack
+        unpacked = run(
             wheel,
             environment["wheel"],
             target,

@@ -1,5 +1,6 @@
 """Realise a derivation: make its output valid, doing only what is missing."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from envtool.build import builders
@@ -39,14 +40,15 @@ def realise(
         return output
     with store.shared():
         todo = missing(store, derivations, [wanted])
-        _keep_derivations(store, derivations)
         context = builders.Context(store, fetcher, reporter, derivations)
         if not todo.fetch and all(derivations[path].builder in _QUICK for path in todo.build):
+            _keep_derivations(store, derivations)
             _one_by_one(context, todo.build)
         else:
             from envtool.build.schedule import Schedule
 
-            Schedule(context, todo, jobs).run()
+            # Writing hundreds of small files is what the first milliseconds of fetching are for.
+            Schedule(context, todo, jobs, partial(_keep_derivations, store, derivations)).run()
     return output
 
 

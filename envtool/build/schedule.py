@@ -8,19 +8,23 @@ leaves unregistered junk at worst, and an interrupt registers what is finished.
 """
 
 import queue
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 
 from envtool.build import builders
 from envtool.build.missing import Missing
+from envtool.build.worker import Workers
 from envtool.formats.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.plan.instantiate import FETCH
+from envtool.plan.instantiate import FETCH, UNPACK
+from envtool.values import replace
 
 FETCHERS = 8
 """Connections at once."""
+WORTH_A_WORKER = 8 << 20
+"""Bytes of wheels, packed, that take longer to unpack than a process to start."""
 BATCH_BYTES = 256 << 20
 BATCH_COUNT = 64
 """Finished outputs are flushed and registered when they are this many, in bytes or by count."""
@@ -44,6 +48,8 @@ class Schedule:
     context: builders.Context
     todo: Missing
     jobs: int
+    meanwhile: Callable[[], object]
+    """Called once, when the first fetches are under way and nothing else is to be done."""
     finished: "queue.SimpleQueue[tuple[StorePath, PathInfo | BaseException]]" = field(
         default_factory=queue.SimpleQueue
     )
@@ -55,13 +61,21 @@ class Schedule:
     def run(self) -> None:
         """Realise everything that is to be done."""
         self._announce()
+        with self._workers() as workers:
+            self.context = replace(self.context, workers=workers)
+            self._run(workers)
+
+    def _run(self, workers: Workers | None) -> None:
         fetchers = _Pool(ThreadPoolExecutor(FETCHERS, "fetch"), 2 * FETCHERS)
-        builds = _Pool(ThreadPoolExecutor(self.jobs, "build"), 2 * self.jobs)
+        # No more than can run: what is handed over can no longer be overtaken by something larger.
+        builds = _Pool(ThreadPoolExecutor(self.jobs, "build"), self.jobs)
         try:
             self._schedule(fetchers, builds)
         except BaseException:
             if self.context.fetcher is not None:
                 self.context.fetcher.cancel()
+            if workers is not None:
+                workers.close()
             raise
         finally:
             for pool in (fetchers, builds):
@@ -69,6 +83,17 @@ class Schedule:
             self._keep_finished()
             self._register()
             self._unlock(list(self.locks))
+
+    def _workers(self) -> AbstractContextManager[Workers | None]:
+        """Return worker processes if there is enough to unpack to be worth their start."""
+        count = min(self.jobs, self._to_unpack() // WORTH_A_WORKER)
+        return Workers(count) if count > 1 else nullcontext()
+
+    def _to_unpack(self) -> int:
+        """Return the bytes of the wheels to be unpacked; one whose size is unknown counts 1 MB."""
+        derivations = self.context.derivations
+        wheels = [path for path in self.todo.build if derivations[path].builder == UNPACK]
+        return sum(self._size(path) or 1 << 20 for path in wheels)
 
     def _announce(self) -> None:
         sizes = [self._size(path) for path in self.todo.fetch]
@@ -81,9 +106,11 @@ class Schedule:
     def _schedule(self, fetchers: _Pool, builds: _Pool) -> None:
         waiting = self._waiting()
         users = self._users(waiting)
-        free = sorted((path for path, count in waiting.items() if not count), key=self._size)
-        for path in free:
+        for path in [path for path, count in waiting.items() if not count]:
             self._pool(path, fetchers, builds).ready.append(path)
+        for pool in (fetchers, builds):
+            self._start(pool)
+        self.meanwhile()
         while True:
             for pool in (fetchers, builds):
                 self._start(pool)
@@ -120,13 +147,18 @@ class Schedule:
         return found
 
     def _size(self, path: StorePath) -> int:
-        return int(self.context.derivations[path].environment.get("size", 0))
+        """Return the bytes to be fetched, or of the wheel to be unpacked; 0 if that is unknown."""
+        derivations = self.context.derivations
+        inputs = derivations[path].input_derivations if derivations[path].builder == UNPACK else ()
+        found = [path, *(below for below in inputs if below in derivations)]
+        return max(int(derivations[each].environment.get("size", 0)) for each in found)
 
     def _output(self, path: StorePath) -> StorePath:
         return self.context.derivations[path].output_path()
 
     def _start(self, pool: _Pool) -> None:
-        """Hand ready work to the pool, the largest first."""
+        """Hand ready work to the pool, the largest first, so that none is left at the end."""
+        pool.ready.sort(key=self._size)
         while pool.ready and pool.running < pool.window:
             path = pool.ready.pop()
             if not self._lock(path):

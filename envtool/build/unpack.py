@@ -60,9 +60,13 @@ def unpack(
 
 def _tree(wheel: Wheel) -> _Tree:
     tree: _Tree = {}
+    known: dict[str, _Tree] = {}
     for member in wheel.members:
-        folder, _, name = member.place.rpartition("/")
-        _folder(tree, folder)[name] = member
+        path, _, name = member.place.rpartition("/")
+        folder = known.get(path)
+        if folder is None:
+            folder = known[path] = _folder(tree, path)
+        folder[name] = member
     dist_info = _folder(tree, f"{SITE}/{wheel.dist_info}")
     dist_info["INSTALLER"] = _INSTALLER
     if any(not member.place.startswith(SITE) for member in wheel.members):
@@ -136,10 +140,11 @@ class _Writer:
     def _directory(self, tree: _Tree, target: str, place: str, index: Mapping[str, Any]) -> None:
         os.mkdir(target, 0o755)
         self.sink(nar.DIRECTORY_OPEN)
-        for name in sorted(tree, key=os.fsencode):
+        # By code points, which is the order of their UTF-8 bytes, too.
+        for name in sorted(tree):
             node = tree[name]
             path, below = f"{target}/{name}", f"{place}/{name}" if place else name
-            opening = nar.entry_open(os.fsencode(name))
+            opening = nar.entry_open(name.encode())
             if isinstance(node, dict):
                 self.sink(opening)
                 self._directory(node, path, below, index)
@@ -159,10 +164,11 @@ class _Writer:
 
     def _member(self, member: Member, path: str, opening: bytes) -> None:
         executable = member.executable or member.place.startswith("scripts/")
-        pieces = self.wheel.read(member)
+        is_small = member.size <= CHUNK
+        pieces = iter((self.wheel.whole(member),)) if is_small else self.wheel.read(member)
         first = self._file(path, opening, member.size, pieces, executable=executable)
         if first.startswith(elf.MAGIC) and member.place.startswith(SITE):
-            self._look_at_elf(first if member.size <= CHUNK else None, path, member.place)
+            self._look_at_elf(first if is_small else None, path, member.place)
         self.on_bytes(member.size)
 
     def _file(
@@ -179,9 +185,6 @@ class _Writer:
             if size < _SMALL:
                 self.sink(b"".join((head, first, tail)))
                 _write(descriptor, first)
-                # Exhausted for the checks at its end; a small file is one piece.
-                for _ in pieces:
-                    pass
             else:
                 self.sink(head)
                 self._large(descriptor, first, pieces)

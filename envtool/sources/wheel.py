@@ -35,6 +35,12 @@ _SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _SCHEMES = {"purelib": "site-packages", "platlib": "site-packages"}
 _SCHEMES |= {"scripts": "scripts", "data": "data", "headers": "headers"}
 _HASHES = ("sha256", "sha384", "sha512")
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_PLAIN_NAME = re.compile(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9_.+ -]*/)*[A-Za-z0-9_][A-Za-z0-9_.+ -]*/?"
+).fullmatch
+"""Names that nothing can be wrong with; the others, which are few, are looked at in parts."""
+_PLAIN_MODES = frozenset({0, 0o100644, 0o100664, 0o100755, 0o100775, 0o644, 0o755, 0o40755})
 _SHOWN = 3
 _RECORD_COLUMNS = 3
 _SHOWN_NAME = 60
@@ -158,6 +164,20 @@ class Wheel:
 
     def _check_name(self, info: zipfile.ZipInfo) -> None:
         name = info.filename
+        if info.orig_filename != name or len(name) > _MAX_NAME or not _PLAIN_NAME(name):
+            self._check_odd_name(info)
+        mode = info.external_attr >> 16
+        if mode not in _PLAIN_MODES:
+            self._check_mode(name, mode)
+        if info.flag_bits & 1:
+            raise self._fail(f"has the encrypted member {name!r}")
+        if info.compress_type not in _METHODS:
+            raise self._fail(f"has {name!r} in a compression other than deflate")
+        if info.file_size > info.compress_size * MAX_INFLATE + CHUNK:
+            raise self._fail(f"claims that {name!r} has {info.file_size} bytes, which cannot be")
+
+    def _check_odd_name(self, info: zipfile.ZipInfo) -> None:
+        name = info.filename
         parts = name.removesuffix("/").split("/")
         if info.orig_filename != name or "\\" in name or "\0" in name:
             raise self._fail(f"has the forbidden name {info.orig_filename!r}")
@@ -165,7 +185,8 @@ class Wheel:
             raise self._fail(f"has a name that leads out of the wheel: {name!r}")
         if len(parts) > MAX_DEPTH or max(len(os.fsencode(part)) for part in parts) > _MAX_NAME:
             raise self._fail(f"has a name too long or too deep: {name[:_SHOWN_NAME]!r}…")
-        mode = info.external_attr >> 16
+
+    def _check_mode(self, name: str, mode: int) -> None:
         kind = stat.S_IFMT(mode)
         if kind == stat.S_IFLNK:
             raise self._fail(f"holds a symlink: {name!r}; wheels may hold only files")
@@ -173,12 +194,6 @@ class Wheel:
             raise self._fail(f"holds {name!r}, which is neither file nor folder")
         if mode & (stat.S_ISUID | stat.S_ISGID):
             raise self._fail(f"has a setuid or setgid bit on {name!r}")
-        if info.flag_bits & 1:
-            raise self._fail(f"has the encrypted member {name!r}")
-        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise self._fail(f"has {name!r} in a compression other than deflate")
-        if info.file_size > info.compress_size * MAX_INFLATE + CHUNK:
-            raise self._fail(f"claims that {name!r} has {info.file_size} bytes, which cannot be")
 
     def _find_dist_info(self) -> str:
         folders = {name.split("/", 1)[0] for name in self._infos if "/" in name}
@@ -316,6 +331,28 @@ class Wheel:
             found.append(EntryPoint(name, module.strip(), attribute.strip()))
         return tuple(found)
 
+    def whole(self, member: Member) -> bytes:
+        """Return all bytes of a member of at most `CHUNK`, checked as `read` does."""
+        start = self._data_start(member)
+        data = self._map[start : start + member.packed]
+        if len(data) != member.packed:
+            raise self._fail(f"{member.name!r} is truncated")
+        if member.method != zipfile.ZIP_STORED:
+            try:
+                # One byte more than claimed is enough to see that the claim is a lie.
+                data = _ZLIB.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
+            except (_ZLIB.error, zlib.error) as error:
+                raise self._fail(f"{member.name!r} cannot be inflated: {error}") from error
+        if len(data) != member.size:
+            raise self._fail(f"{member.name!r} is not the {member.size} bytes it claims")
+        if member.digest is not None:
+            self._check_digest(member, member.digest, hashlib.new(member.digest[0], data).digest())
+        return data
+
+    def _check_digest(self, member: Member, recorded: tuple[str, str], digest: bytes) -> None:
+        if urlsafe_b64encode(digest).rstrip(b"=").decode() != recorded[1]:
+            raise self._fail(f"{member.name!r} is not what RECORD says it is")
+
     def read(self, member: Member) -> Iterator[bytes]:
         """Yield the member's bytes, `member.size` in all, checked against RECORD at the end.
 
@@ -333,9 +370,7 @@ class Wheel:
         if left:
             raise self._fail(f"{member.name!r} is not the {member.size} bytes it claims")
         if hasher is not None and member.digest is not None:
-            found = urlsafe_b64encode(hasher.digest()).rstrip(b"=").decode()
-            if found != member.digest[1]:
-                raise self._fail(f"{member.name!r} is not what RECORD says it is")
+            self._check_digest(member, member.digest, hasher.digest())
 
     def _pieces(self, member: Member) -> Iterator[bytes]:
         start = self._data_start(member)
