@@ -10,6 +10,7 @@ With `--json` a command prints one JSON object on stdout and nothing else there;
 
 from __future__ import annotations
 
+import gc
 import sys
 
 TYPE_CHECKING = False
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     fast.enter(words)
+    # What a command loads and plans stays until it ends; looking through it finds nothing.
+    gc.set_threshold(100_000)
     from envtool.cli.options import Options, global_options
     from envtool.cli.terminal import Terminal
 

@@ -1,5 +1,6 @@
 """How a command is declared: its words, its help that teaches, and what completes them."""
 
+import os
 from argparse import (
     SUPPRESS,
     Action,
@@ -9,6 +10,7 @@ from argparse import (
     _SubParsersAction,
 )
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from envtool.cli.options import COLORS, UsageError
@@ -25,6 +27,10 @@ Run = Callable[["Session", Namespace], int]
 class _Formatter(RawDescriptionHelpFormatter):
     """Leaves the options that every command takes out of the usage line."""
 
+    def __init__(self, prog: str) -> None:
+        # argparse makes one for every argument, and would load shutil to ask for the width.
+        super().__init__(prog, width=_width())
+
     def add_usage(
         self,
         usage: str | None,
@@ -34,6 +40,18 @@ class _Formatter(RawDescriptionHelpFormatter):
     ) -> None:
         own = [action for action in actions if not hasattr(action, "everywhere")]
         super().add_usage(usage, own, groups, prefix)
+
+
+@cache
+def _width() -> int:
+    """Return how wide help may be: as argparse has it, 2 less than the terminal."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns) - 2
+    try:
+        return os.get_terminal_size(1).columns - 2
+    except OSError:
+        return 78
 
 
 class Parser(ArgumentParser):
