@@ -15,12 +15,12 @@ from envtool.formats import entry
 from envtool.formats.activation import EnvironmentChange, change
 from envtool.formats.changes import Changes, compare
 from envtool.formats.generation import Package, Record
+from envtool.formats.outcomes import Generation, Pending, Plan
 from envtool.machine import project as projects
 from envtool.machine.profile import Profile, profile_of
 from envtool.machine.project import Project
 from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, SilentReporter
-from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.declaration import PathSource
@@ -44,47 +44,6 @@ __all__ = [
     "compare",
     "open_project",
 ]
-
-
-@value
-class Pending:
-    """Something that realising would fetch or build."""
-
-    label: str
-    size: int | None
-    """Bytes to fetch; None when the lock does not know, and for builds."""
-
-
-@value
-class Plan:
-    """What `switch` would do."""
-
-    environment: "StorePath"
-    fetch: tuple[Pending, ...]
-    build: tuple[Pending, ...]
-    changes: Changes
-    """Against the current generation."""
-    fetch_size: int | None
-    """Bytes; None when a size is unknown."""
-    lock_changed: bool
-    up_to_date: bool
-    """Nothing would change at all."""
-
-
-@value
-class Generation:
-    """A generation as the user sees it."""
-
-    number: int
-    path: "StorePath"
-    created: float
-    """Seconds since the epoch."""
-    current: bool
-    record: Record
-    changes: Changes
-    """Against the generation before it."""
-    size: int
-    """Bytes of its closure."""
 
 
 def open_project(start: str, *, file: str | None = None, environment: str = "default") -> Project:
@@ -184,6 +143,7 @@ class Workspace:
         :raises ResolutionError: the requirements cannot be satisfied.
         :raises LockError: the lock cannot be written.
         """
+        from envtool.formats.requires import locked_packages
         from envtool.plan.answer import Request, answer
 
         before = self._written_lock(project)
@@ -193,9 +153,9 @@ class Workspace:
         if not asked.changed:
             return lock, None
         self._write_lock(project, asked)
-        former = _locked_packages(before) if before else []
+        former = locked_packages(before) if before else []
         python = (before.python.version if before else None, lock.python.version)
-        return lock, compare(former, _locked_packages(lock), python)
+        return lock, compare(former, locked_packages(lock), python)
 
     def check_lock(self, project: Project) -> None:
         """Check that the lock answers the declaration.
@@ -332,7 +292,9 @@ class Workspace:
         lock = self._written_lock(project)
         if lock is None:
             raise LockError("there is neither a generation nor a lock yet", hint="envtool switch")
-        return _locked_packages(lock)
+        from envtool.formats.requires import locked_packages
+
+        return locked_packages(lock)
 
     def why(self, project: Project, name: str) -> list[tuple[str, ...]]:
         """Return the chains of names that lead from what the declaration asks for to `name`.
@@ -340,16 +302,9 @@ class Workspace:
         Shortest first; empty when the environment does not have it.
         """
         from envtool.formats.requirement import normalised
+        from envtool.formats.requires import chains
 
-        packages = self.tree(project)
-        users: dict[str, list[str]] = {}
-        for package in packages:
-            for required in package.requires:
-                users.setdefault(required, []).append(package.name)
-        direct = {package.name for package in packages if package.direct}
-        known = {package.name for package in packages}
-        wanted = normalised(name)
-        return _chains(wanted, users, direct) if wanted in known else []
+        return chains(self.tree(project), normalised(name))
 
     # Collecting
 
@@ -520,33 +475,3 @@ def _sha256(text: str) -> str:
     from hashlib import sha256
 
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _locked_packages(lock: "Lock") -> list[Package]:
-    return [
-        Package(
-            name=package.name,
-            version=package.version,
-            path=None,
-            size=None,
-            direct=package.direct,
-            requires=package.dependencies,
-        )
-        for package in lock.packages
-    ]
-
-
-def _chains(wanted: str, users: dict[str, list[str]], direct: set[str]) -> list[tuple[str, ...]]:
-    """Return one shortest chain from every direct requirement that leads to `wanted`."""
-    found: list[tuple[str, ...]] = []
-    queue: list[tuple[str, ...]] = [(wanted,)]
-    seen = {wanted}
-    while queue:
-        chain = queue.pop(0)
-        if chain[0] in direct:
-            found.append(chain)
-        for user in sorted(users.get(chain[0], ())):
-            if user not in seen:
-                seen.add(user)
-                queue.append((user, *chain))
-    return found
