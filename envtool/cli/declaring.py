@@ -9,7 +9,7 @@ from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.options import UsageError
 from envtool.cli.render import changes_json, changes_lines, counts_text
 from envtool.cli.session import Session, working_directory
-from envtool.cli.switching import show_generation
+from envtool.cli.switching import perform_switch
 from envtool.errors import EnvtoolError
 
 __all__ = ["add_commands"]
@@ -163,14 +163,16 @@ def _run_add(session: Session, arguments: Namespace) -> int:
     if arguments.requirements and arguments.editable:
         raise UsageError("add takes requirements or --editable, one kind at a time")
     project, workspace = session.project(), session.workspace()
-    if arguments.editable:
-        return show_generation(session, *workspace.add(project, arguments.editable, editable=True))
-    return show_generation(session, *workspace.add(project, arguments.requirements))
+    editable = bool(arguments.editable)
+    words = arguments.editable or arguments.requirements
+    return perform_switch(
+        session, project, lambda: workspace.add(project, words, editable=editable)
+    )
 
 
 def _run_remove(session: Session, arguments: Namespace) -> int:
-    project = session.project()
-    return show_generation(session, *session.workspace().remove(project, arguments.names))
+    project, workspace = session.project(), session.workspace()
+    return perform_switch(session, project, lambda: workspace.remove(project, arguments.names))
 
 
 def _run_lock(session: Session, arguments: Namespace) -> int:

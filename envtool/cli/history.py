@@ -63,19 +63,21 @@ def _number(text: str) -> int:
 
 
 def _run_generations(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - no words
-    generations = session.workspace().generations(session.project())
-    terminal = session.terminal
+    project, terminal = session.project(), session.terminal
+    generations = session.workspace().generations(project)
     if terminal.json:
         terminal.result_json({"generations": [generation_json(one) for one in generations]})
     elif generations:
         terminal.result("\n".join(generation_lines(generations, terminal)))
     else:
-        terminal.result("no generations yet; `envtool switch` makes the first one")
+        program = session.program(project)
+        terminal.result(f"no generations yet; `{program} switch` makes the first one")
     return 0
 
 
 def _run_rollback(session: Session, arguments: Namespace) -> int:
-    before, after = session.workspace().rollback(session.project(), arguments.number)
+    project = session.project()
+    before, after = session.workspace().rollback(project, arguments.number)
     if session.terminal.json:
         session.terminal.result_json({"from": before, "to": after})
     elif before == after:
@@ -83,7 +85,7 @@ def _run_rollback(session: Session, arguments: Namespace) -> int:
     else:
         session.terminal.result(
             f"switched from generation {before} to {after}\n"
-            f"`envtool rollback {before}` leads back to where you were"
+            f"`{session.program(project)} rollback {before}` leads back to where you were"
         )
     return 0
 

@@ -55,9 +55,22 @@ class Session:
             name = os.path.basename(project.path)
             self.terminal.say(
                 f"note: {name} has changed since generation {found[0]}: "
-                "`envtool switch` goes forward to it"
+                f"`{self.program(project)} switch` goes forward to it"
             )
         return *found, workspace
+
+    def program(self, project: "Project") -> str:
+        """Return how envtool is called for this project, such as `envtool -f plot.py -e ci`."""
+        import shlex
+
+        words = ["envtool"]
+        if self.options.directory:
+            words += ["-C", self.options.directory]
+        if self.options.file or project.kind not in ("envtool.toml", "pyproject.toml"):
+            words += ["-f", os.path.relpath(project.path)]
+        if project.environment != "default":
+            words += ["-e", project.environment]
+        return shlex.join(words)
 
     def _workspace(self, reporter: "Reporter") -> "Workspace":
         from envtool.machine.settings import load

@@ -1,6 +1,7 @@
 """The commands that realise the environment: `switch` and `build`."""
 
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from envtool.cli.arguments import Commands, Parser, add_command
@@ -14,11 +15,9 @@ from envtool.cli.render import (
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
-    from envtool.workspace import Generation
+    from envtool.workspace import Generation, Project
 
-__all__ = ["add_commands", "show_generation"]
-
-NEXT = "next: `envtool shell`, `envtool run python`, or `envtool kernel install` for Jupyter"
+__all__ = ["add_commands", "perform_switch"]
 
 
 def add_commands(commands: "Commands[Parser]") -> None:
@@ -56,27 +55,38 @@ def add_commands(commands: "Commands[Parser]") -> None:
     )
 
 
-def show_generation(session: Session, generation: "Generation", made: bool) -> int:
-    """Print a generation that was switched to, and what came and went if it is a new one."""
+def perform_switch(
+    session: Session, project: "Project", switch: Callable[[], tuple["Generation", bool]]
+) -> int:
+    """Switch to a generation, new or not, and print it and what came and went."""
+    before = session.workspace().current(project)
+    generation, made = switch()
     terminal = session.terminal
     if terminal.json:
         terminal.result_json({"made": made, "generation": generation_json(generation)})
         return 0
     line = generation_line(generation, terminal)
-    if not made:
+    if before and before[0] == generation.number:
         terminal.result(f"nothing to do; {line}")
         return 0
-    lines = [line, *changes_lines(generation.changes, terminal)]
-    if generation.number == 1:
-        lines.append(NEXT)
+    lines = [line if made else f"switched to {line}", *changes_lines(generation.changes, terminal)]
+    if made and generation.number == 1:
+        lines.append(_next_steps(session.program(project)))
     terminal.result("\n".join(lines))
     return 0
+
+
+def _next_steps(program: str) -> str:
+    return (
+        f"next: `{program} shell`, `{program} run python`, "
+        f"or `{program} kernel install` for Jupyter"
+    )
 
 
 def _run_switch(session: Session, arguments: Namespace) -> int:
     project, workspace, terminal = session.project(), session.workspace(), session.terminal
     if not arguments.dry_run:
-        return show_generation(session, *workspace.switch(project))
+        return perform_switch(session, project, lambda: workspace.switch(project))
     plan = workspace.plan(project)
     if terminal.json:
         terminal.result_json(plan_json(plan))

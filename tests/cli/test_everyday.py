@@ -93,6 +93,28 @@ def test_the_second_switch_has_nothing_to_do(envtool: Any, offering: Any) -> Non
     assert answer(envtool, "switch")["made"] is False
 
 
+def test_switch_goes_forward_again_after_a_rollback(envtool: Any, offering: Any) -> None:
+    envtool("add", "beta")
+    envtool("add", "gamma")
+    envtool("rollback")
+    ended = envtool("switch")
+    assert ended.stdout.startswith("switched to generation 2 of demo-project")
+    assert ended.stdout.splitlines()[1].split()[:3] == ["+", "gamma", "1.0"]
+    assert envtool("switch").stdout.startswith("nothing to do; generation 2")
+
+
+def test_the_next_step_names_the_declaration_that_was_named(
+    envtool: Any, offering: Any, place: Any
+) -> None:
+    (place.project / "plot.py").write_text("# /// script\n# dependencies = []\n# ///\n")
+    assert "yet; `envtool -f plot.py switch`" in envtool("-f", "plot.py", "generations").stdout
+    assert "`envtool -f plot.py shell`" in envtool("-f", "plot.py", "add", "beta").stdout
+    envtool("-f", "plot.py", "add", "gamma")
+    assert "`envtool -f plot.py rollback 2`" in envtool("-f", "plot.py", "rollback").stdout
+    note = envtool("run", "plot.py").stderr
+    assert note.endswith("`envtool -f plot.py switch` goes forward to it\n")
+
+
 def test_dry_run_tells_bytes_and_does_nothing(envtool: Any, offering: Any, place: Any) -> None:
     declaration = place.project / "envtool.toml"
     declaration.write_text(declaration.read_text().replace("[]", '["alpha"]', 1))
