@@ -4,6 +4,7 @@ Further words go to pytest: `python3 tests tests/formats -k nar`.
 """
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,8 @@ CHECKS = (
 def main(words: list[str]) -> int:
     """Run the checks and then pytest; return the exit code of the first that fails."""
     os.chdir(ROOT)
+    # A shell's background job begins with Ctrl-C ignored, and hands that on to all it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for check in CHECKS:
         print(f"== {' '.join(check)}", flush=True)  # noqa: T201 - what a terminal is to show
         code = subprocess.run([sys.executable, "-m", *check], check=False).returncode
