@@ -658,7 +658,8 @@ def test_uv_and_pip_take_real_packages_from_a_lock_of_ours(
     subprocess.run([interpreter.executable, "-m", "venv", "--without-pip", venv], check=True)
 
     by_uv = [uv.find_uv_bin(), "pip", "install", "--python", f"{venv}/bin/python"]
-    subprocess.run([*by_uv, "-r", str(path)], env=environ, check=True, capture_output=True)
+    trusting = {"UV_SYSTEM_CERTS": "1", **environ}
+    subprocess.run([*by_uv, "-r", str(path)], env=trusting, check=True, capture_output=True)
     by_pip = [f"{venv}/bin/python", "-m", "pip", "install", "--dry-run", "--ignore-installed"]
     done = subprocess.run(
         [*by_pip, "-r", str(path)], env=environ, check=True, capture_output=True, text=True
