@@ -6,7 +6,9 @@ environment made them.
 
 import asyncio
 import os
+import signal
 import time
+from contextlib import suppress
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NotebookRun", "run_notebook"]
 
+_LAST_WORDS = 10
+"""Seconds that an interrupted run may take to notice."""
 _SHOWN = 60
 """Characters of a cell that its progress line shows."""
 _LONGEST = 70
@@ -87,6 +91,8 @@ def run_notebook(
             if run.started:
                 _describe(notebook, entered)
                 _write(target, nbformat.writes(notebook) + "\n")
+        if run.interrupted:
+            raise KeyboardInterrupt
     seconds = time.monotonic() - started
     _tell(workspace, entered, target)
     return NotebookRun(
@@ -215,10 +221,15 @@ def _short_folder() -> str:
 
 
 class _Run:
-    """One execution; `started` says whether there may be outputs worth keeping."""
+    """One execution.
+
+    `started` says whether there may be outputs worth keeping, `interrupted` whether Ctrl-C ended
+    it.
+    """
 
     def __init__(self, client: Any, reporter: "Reporter") -> None:
         self.started = False
+        self.interrupted = False
         self._client = client
         self._reporter = reporter
 
@@ -227,16 +238,37 @@ class _Run:
         client = self._client
         manager = client.km
         await manager.start_kernel(env=environ, cwd=folder)
-        finished = False
+        work = asyncio.create_task(self._cells())
         try:
-            await self._begin()
-            for index, cell in enumerate(client.nb.cells):
-                await self._execute(index, cell)
-            finished = True
+            await self._unless_interrupted(work)
         finally:
-            await manager.shutdown_kernel(now=not finished)
+            await manager.shutdown_kernel(now=not _succeeded(work))
+            # Without its kernel the work ends by itself, within the second that nbclient asks in.
+            await asyncio.wait({work}, timeout=_LAST_WORDS)
+            _succeeded(work)
             if client.kc is not None:
                 client.kc.stop_channels()
+
+    async def _unless_interrupted(self, work: "asyncio.Task[None]") -> None:
+        """Wait for the work, or for Ctrl-C.
+
+        nbclient takes a cancellation for news of the kernel, and may go on waiting; so it is not
+        asked to stop but left with a kernel that is gone.
+        """
+        loop, interrupt = asyncio.get_running_loop(), asyncio.Event()
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
+            loop.add_signal_handler(signal.SIGINT, interrupt.set)
+        waiting = asyncio.create_task(interrupt.wait())
+        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        self.interrupted = not work.done()
+        waiting.cancel()
+        if not self.interrupted:
+            work.result()
+
+    async def _cells(self) -> None:
+        await self._begin()
+        for index, cell in enumerate(self._client.nb.cells):
+            await self._execute(index, cell)
 
     async def _begin(self) -> None:
         client = self._client
@@ -266,11 +298,12 @@ class _Run:
             longest = self._client.timeout
             raise _failed(number, cell.source, f"it took longer than {longest} s") from error
         except DeadKernelError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # Ctrl-C cancels the task, and nbclient knows one reason only for that.
-                raise asyncio.CancelledError from error
             raise _failed(number, cell.source, "the kernel died") from error
+
+
+def _succeeded(work: "asyncio.Task[None]") -> bool:
+    """Say whether the work is done without a fault, which counts as seen from now on."""
+    return work.done() and not work.cancelled() and work.exception() is None
 
 
 def _failed(number: int, source: str, reason: str) -> KernelError:

@@ -13,6 +13,7 @@ import hashlib
 import html
 import io
 import json
+import os
 import re
 import socket
 import stat
@@ -28,6 +29,9 @@ from typing import Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from envtool.machine.settings import load
+from envtool.workspace import Workspace
 
 Tamper = Literal[
     "absolute",  # a member named /tmp/…
@@ -490,3 +494,22 @@ def index() -> Iterator[Index]:
             server.hang_up()
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture(scope="session")
+def real_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root that the workers of this run share: each real wheel is fetched once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return shared / "real-root"
+
+
+@pytest.fixture
+def workspace(real_root: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Return a workspace in the shared root, which this process and its children use too.
+
+    The index is the one of the host's configuration.
+    """
+    monkeypatch.setenv("ENVTOOL_ROOT", str(real_root))
+    monkeypatch.setenv("ENVTOOL_FSYNC", "0")
+    return Workspace(load(os.environ))

@@ -71,14 +71,12 @@ class Science:
 
 
 @pytest.fixture(scope="module")
-def science(tmp_path_factory: pytest.TempPathFactory) -> Science:
+def science(tmp_path_factory: pytest.TempPathFactory, real_root: Path) -> Science:
     """Lock and switch to the environment, in a root that all workers of this run share."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = tmp_path_factory.mktemp("science")
     (folder / "envtool.toml").write_text(f"dependencies = {json.dumps(PACKAGES)}\n")
     (folder / "home").mkdir()
-    environ = {**os.environ, "ENVTOOL_ROOT": str(shared / "real-root"), "ENVTOOL_FSYNC": "0"}
+    environ = {**os.environ, "ENVTOOL_ROOT": str(real_root), "ENVTOOL_FSYNC": "0"}
     workspace = Workspace(load(environ))
     project = open_project(str(folder))
     workspace.lock(project)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from envtool.formats.derivation import Derivation
 from envtool.formats.storepath import StorePath
 from envtool.machine.store import Store
-from envtool.plan.instantiate import FETCH
+from envtool.plan.instantiate import ENVIRONMENT, FETCH
 from envtool.values import value
 
 Derivations = Mapping[StorePath, Derivation]
@@ -22,7 +22,8 @@ class Missing:
 def missing(store: Store, derivations: Derivations, wanted: Iterable[StorePath]) -> Missing:
     """Return which derivations must be realised for the wanted ones' outputs to be valid.
 
-    An input whose user is valid already is not needed, valid or not.
+    An input whose user is valid already is not needed, valid or not; but an environment is
+    nothing without what its links lead to.
     """
     outputs = {path: drv.output_path() for path, drv in derivations.items()}
     valid = store.valid(outputs.values())
@@ -30,11 +31,15 @@ def missing(store: Store, derivations: Derivations, wanted: Iterable[StorePath])
 
     def visit(path: StorePath) -> None:
         # What is no derivation of ours is known to be realised (`envtool.plan.evaluate`).
-        if path not in outputs or path in needed or outputs[path] in valid:
+        if path not in outputs or path in needed:
+            return
+        is_valid = outputs[path] in valid
+        if is_valid and derivations[path].builder != ENVIRONMENT:
             return
         for below in derivations[path].input_derivations:
             visit(below)
-        needed[path] = None
+        if not is_valid:
+            needed[path] = None
 
     for path in wanted:
         visit(path)

@@ -36,10 +36,10 @@ def realise(
     :raises BuildError: a build failed.
     """
     output = derivations[wanted].output_path()
-    if store.is_valid(output):
-        return output
     with store.shared():
         todo = missing(store, derivations, [wanted])
+        if not (todo.fetch or todo.build):
+            return output
         context = builders.Context(store, fetcher, reporter, derivations)
         if not todo.fetch and all(derivations[path].builder in _QUICK for path in todo.build):
             _keep_derivations(store, derivations)

@@ -76,12 +76,16 @@ class Store:
         return f"{self.settings.store}/{path}"
 
     def is_valid(self, path: StorePath) -> bool:
-        """Return whether the path is registered."""
-        return bool(self.database.valid([path]))
+        """Return whether the path is registered, and there."""
+        return bool(self.valid([path]))
 
     def valid(self, paths: Iterable[StorePath]) -> set[StorePath]:
-        """Return those of `paths` that are registered, in one query."""
-        return self.database.valid(paths)
+        """Return those of `paths` that are registered, and there, in one query.
+
+        An object that somebody deleted by hand is thus realised again by whoever needs it.
+        """
+        store = self.settings.store
+        return {each for each in self.database.valid(paths) if os.path.lexists(f"{store}/{each}")}
 
     def info(self, path: StorePath) -> PathInfo:
         """Return what is registered about `path`. :raises StoreError: it is not valid."""

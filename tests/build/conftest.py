@@ -15,12 +15,11 @@ from envtool.build.realise import realise
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.storepath import StorePath
 from envtool.machine.fetch import Fetcher
-from envtool.machine.settings import Settings, load
+from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 from envtool.plan.instantiate import Instantiation, Selected, instantiate
 from envtool.reporting import SilentReporter
 from envtool.sources.interpreter import Interpreter, find
-from envtool.workspace import Workspace
 
 
 def selected(wheel: Path, *, url: str | None = None) -> Selected:
@@ -124,22 +123,3 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def environments(store: Store, interpreter: Interpreter) -> Environments:
     return Environments(store, interpreter)
-
-
-# -- real back ends and the real index
-
-
-@pytest.fixture(scope="session")
-def real_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root that the workers of this run share: each wheel is fetched once."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    return shared / "real-root"
-
-
-@pytest.fixture
-def workspace(real_root: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """Return a workspace in the shared root, with the host's configuration of the index."""
-    monkeypatch.setenv("ENVTOOL_ROOT", str(real_root))
-    monkeypatch.setenv("ENVTOOL_FSYNC", "0")
-    return Workspace(load(os.environ))

@@ -1,6 +1,5 @@
 """Real environments with real kernels, in one root that all tests of a run share."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +9,6 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from envtool.kernel import kernelspec
-from envtool.machine.settings import load
 from envtool.workspace import Project, Workspace, open_project
 
 LIMIT = 60
@@ -63,22 +61,6 @@ class Declare(Protocol):
     """Write an envtool.toml into a folder of the test and return its project."""
 
     def __call__(self, name: str, text: str) -> Project: ...
-
-
-@pytest.fixture(scope="session")
-def real_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root that the workers of this run share: each wheel is fetched once."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    return shared / "real-root"
-
-
-@pytest.fixture
-def workspace(real_root: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """Return a workspace in the shared root, which this process and its children use too."""
-    monkeypatch.setenv("ENVTOOL_ROOT", str(real_root))
-    monkeypatch.setenv("ENVTOOL_FSYNC", "0")
-    return Workspace(load(os.environ))
 
 
 @pytest.fixture
