@@ -6,7 +6,9 @@ environment made them.
 
 import asyncio
 import os
+import shlex
 import signal
+import sys
 import time
 from contextlib import suppress
 from tempfile import TemporaryDirectory, gettempdir
@@ -146,7 +148,7 @@ def _nbformat() -> Any:
     except ImportError as error:
         raise KernelError(
             f"running notebooks needs the package {error.name}, which is not there",
-            hint="python3 -m pip install 'envtool[jupyter]'",
+            hint=f"{shlex.quote(sys.executable)} -m pip install nbclient",
         ) from error
     return nbformat
 

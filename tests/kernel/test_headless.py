@@ -156,6 +156,15 @@ def test_what_is_no_notebook_is_refused(workspace: Workspace, with_kernel: Proje
         run_notebook(workspace, with_kernel)
 
 
+def test_without_nbclient_the_hint_is_for_the_python_that_lacks_it(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nbclient", None)
+    with pytest.raises(KernelError, match="needs the package nbclient") as caught:
+        run_notebook(workspace, write(tmp_path / "tarn.ipynb", BLOCK))
+    assert caught.value.hint == f"{sys.executable} -m pip install nbclient"
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_done(
     workspace: Workspace, tmp_path: Path
 ) -> None:
