@@ -106,6 +106,14 @@ class Workspace:
                 hint="make a new generation: envtool switch",
             ) from error
 
+    def _last_record(self, project: Project) -> Record | None:
+        """Return the current generation's record; None when there is none, or it was lost."""
+        try:
+            current = self.current(project)
+        except ProfileError:
+            return None
+        return current[1] if current else None
+
     def drifted(self, project: Project, record: Record) -> bool:
         """Say whether the declaration is not the one that the generation came from.
 
@@ -121,8 +129,16 @@ class Workspace:
         return not same or dict(declaration.variables) != record.variables
 
     def activation(self, record: Record, number: int, project: Project) -> EnvironmentChange:
-        """Return the change of variables that enters a generation."""
+        """Return the change of variables that enters a generation.
+
+        :raises ProfileError: its environment is gone; the host's programs would be taken instead.
+        """
         environment = self.physical(record.environment)
+        if not os.path.isdir(entry.programs(environment)):
+            raise ProfileError(
+                f"generation {number} cannot be entered: {environment} is not there",
+                hint="realise it again: envtool switch",
+            )
         return change(
             assign=entry.assigned(environment, str(number), project.folder, record.variables),
             unset=entry.REMOVED,
@@ -181,8 +197,7 @@ class Workspace:
         todo = missing(self.store, planned.made.derivations, [planned.environment])
         fetch = [_pending(planned, path) for path in todo.fetch]
         sizes = [pending.size for pending in fetch]
-        current = self.current(project)
-        record = current[1] if current else None
+        record = self._last_record(project)
         return Plan(
             environment=planned.output,
             fetch=tuple(fetch),
@@ -190,7 +205,9 @@ class Workspace:
             changes=_changes(record, self._packages(planned), asked.interpreter.version),
             fetch_size=None if None in sizes else sum(size for size in sizes if size),
             lock_changed=asked.changed,
-            up_to_date=record is not None and record.environment == planned.output,
+            up_to_date=record is not None
+            and record.environment == planned.output
+            and not (todo.fetch or todo.build),
         )
 
     def build(self, project: Project) -> "StorePath":
@@ -246,13 +263,17 @@ class Workspace:
     # Generations
 
     def generations(self, project: Project) -> list[Generation]:
-        """Return the project's generations, oldest first."""
+        """Return the project's generations, oldest first, but for those whose object is lost."""
         found: list[Generation] = []
         profile = self.profile(project)
         current = profile.current()
         before: Record | None = None
         for each in profile.generations():
-            record = self.record(each.path)
+            try:
+                record = self.record(each.path)
+            except ProfileError as error:
+                self.reporter.note(f"generation {each.number} is lost: {error.message}")
+                continue
             python = (before.python if before else None, record.python)
             found.append(
                 Generation(
@@ -365,7 +386,7 @@ class Workspace:
 
         planned = self._evaluate(asked)
         profile = self.profile(project)
-        before = self.current(project)
+        before = self._last_record(project)
         # Held to the end: the new object becomes a root only with the profile's link.
         with self.store.shared():
             self._realise(asked, planned)
@@ -383,7 +404,7 @@ class Workspace:
             created=generation.created,
             current=True,
             record=record,
-            changes=_changes(before[1] if before else None, record.packages, record.python),
+            changes=_changes(before, record.packages, record.python),
             size=self._closure_size(path),
         )
         return made, generation.number not in known

@@ -59,14 +59,14 @@ def perform_switch(
     session: Session, project: "Project", switch: Callable[[], tuple["Generation", bool]]
 ) -> int:
     """Switch to a generation, new or not, and print it and what came and went."""
-    before = session.workspace().current(project)
+    before = session.workspace().profile(project).current()
     generation, made = switch()
     terminal = session.terminal
     if terminal.json:
         terminal.result_json({"made": made, "generation": generation_json(generation)})
         return 0
     line = generation_line(generation, terminal)
-    if before and before[0] == generation.number:
+    if before and before.number == generation.number:
         terminal.result(f"nothing to do; {line}")
         return 0
     lines = [line if made else f"switched to {line}", *changes_lines(generation.changes, terminal)]
