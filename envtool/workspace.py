@@ -156,14 +156,19 @@ class Workspace:
     ) -> "tuple[Lock, Changes | None]":
         """Bring the lock up to date and write it; the changes are None when there were none.
 
+        A lock that is damaged, or for a Python that is not here, is written anew.
+
         :raises ResolutionError: the requirements cannot be satisfied.
         :raises LockError: the lock cannot be written.
         """
         from envtool.formats.requires import locked_packages
         from envtool.plan.answer import Request, answer
 
-        before = self._written_lock(project)
-        request = Request(upgrade, exclude_newer)
+        try:
+            before = self._written_lock(project)
+        except LockError:
+            before = None
+        request = Request(upgrade, exclude_newer, repair=True)
         asked = answer(self.settings, self.reporter, project, request=request)
         lock = asked.lock()
         if not asked.changed:
@@ -454,7 +459,7 @@ class Workspace:
         from envtool.formats.lock import parse
 
         text = projects.read_lock_text(project.path, project.kind, project.environment)
-        place = projects.lock_path(project.path, project.kind, project.environment) or project.path
+        place = projects.lock_place(project.path, project.kind, project.environment)
         return None if text is None else parse(text, path=place)
 
     def _write_lock(self, project: Project, asked: "Answer") -> None:

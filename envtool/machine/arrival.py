@@ -150,7 +150,7 @@ class Arrival:
     def _wrong(self, got: str, expected: str) -> FetchError:
         return FetchError(
             f"{self.shown} is not what was promised: expected {expected}, got {got}",
-            hint="if the file was replaced on purpose, run envtool lock",
+            hint="if the file was replaced on purpose: envtool lock --upgrade NAME",
         )
 
     def _unwritable(self, error: OSError) -> StoreError:

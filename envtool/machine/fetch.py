@@ -46,9 +46,9 @@ _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _HINTS = {
     401: "give credentials in the URL or in ~/.netrc",
     403: "give credentials in the URL or in ~/.netrc",
-    404: "the index no longer has this file; run envtool lock",
+    404: "the index no longer has this file; to take another one: envtool lock --upgrade NAME",
     407: "give the proxy's credentials in its URL: http://USER:PASSWORD@HOST:PORT",
-    410: "the index no longer has this file; run envtool lock",
+    410: "the index no longer has this file; to take another one: envtool lock --upgrade NAME",
 }
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "declaration_text",
     "find",
     "lock_path",
+    "lock_place",
     "read",
     "read_lock_text",
     "read_text",
@@ -179,6 +180,11 @@ def lock_path(path: str, kind: "Kind", environment: str = "default") -> str | No
     words += [environment] if environment != "default" else []
     word = lock_word("-".join(words))
     return os.path.join(folder, f"pylock.{word}.toml" if word else "pylock.toml")
+
+
+def lock_place(path: str, kind: "Kind", environment: str = "default") -> str:
+    """Return the file that holds the lock: its own, or the notebook."""
+    return lock_path(path, kind, environment) or path
 
 
 def read_lock_text(path: str, kind: "Kind", environment: str = "default") -> str | None:

@@ -8,8 +8,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from envtool.errors import LockError
 from envtool.formats.declaration import Declaration, parse
-from envtool.formats.lock_head import read_head
+from envtool.formats.lock_head import Head, read_head
 from envtool.machine import project as projects
 from envtool.machine.local import answered_digest
 from envtool.machine.project import Project
@@ -40,7 +41,9 @@ class Answer:
         """Return the lock, parsed."""
         from envtool.formats import lock
 
-        return lock.parse(self.lock_text, path=self.declaration.path)
+        declared = self.declaration
+        place = projects.lock_place(declared.path, declared.kind, declared.environment)
+        return lock.parse(self.lock_text, path=place)
 
 
 @value
@@ -51,6 +54,8 @@ class Request:
     """Packages that need not keep their locked versions; all, none, or these."""
     exclude_newer: str | None = None
     """RFC 3339 date or timestamp; the former lock then has no say."""
+    repair: bool = False
+    """Replace a lock that is damaged, or for a Python that is not here, instead of refusing it."""
 
     @property
     def asks_anew(self) -> bool:
@@ -69,6 +74,7 @@ def answer(
     """Return the declaration and the lock that answers it; `text` stands for an edited file.
 
     :raises DeclarationError: the declaration cannot be read, with all its faults.
+    :raises LockError: the written lock cannot be read.
     :raises InterpreterError: no interpreter satisfies it.
     :raises ResolutionError: the requirements cannot be satisfied.
     """
@@ -78,8 +84,9 @@ def answer(
         whole, path=project.path, kind=project.kind, environment=project.environment
     )
     digest = answered_digest(declaration)
-    written = projects.read_lock_text(project.path, project.kind, project.environment)
-    head = read_head(written, project.path) if written is not None else None
+    place = projects.lock_place(project.path, project.kind, project.environment)
+    written = _written(project, place, repair=request.repair)
+    head = read_head(written, place) if written is not None else None
     interpreter = find(
         declaration.python,
         prefer=head.python if head else None,
@@ -87,9 +94,15 @@ def answer(
         cache_path=f"{settings.cache}/interpreters.json",
     )
     lock_text = written
-    if head is None or head.declaration != digest or request.asks_anew:
+    if head is None or _must_resolve(head, digest, interpreter, request):
         lock_text = _resolve(
-            settings, reporter, declaration, digest, interpreter, written=written, request=request
+            settings,
+            reporter,
+            declaration,
+            digest,
+            interpreter,
+            previous=_previous(written, place, request),
+            request=request,
         )
     assert lock_text is not None, "either written or resolved"
     return Answer(
@@ -102,6 +115,34 @@ def answer(
     )
 
 
+def _written(project: Project, place: str, *, repair: bool) -> str | None:
+    from envtool.formats import lock
+
+    try:
+        text = projects.read_lock_text(project.path, project.kind, project.environment)
+        if repair and text is not None:
+            lock.parse(text, path=place)
+    except LockError:
+        if repair:
+            return None
+        raise
+    return text
+
+
+def _must_resolve(head: Head, digest: str, interpreter: Interpreter, request: Request) -> bool:
+    elsewhere = head.python != interpreter.feature
+    return head.declaration != digest or request.asks_anew or (request.repair and elsewhere)
+
+
+def _previous(written: str | None, place: str, request: Request) -> "Lock | None":
+    """Return the lock whose versions are kept where they still satisfy."""
+    from envtool.formats import lock
+
+    if written is None or request.exclude_newer is not None:
+        return None
+    return lock.parse(written, path=place)
+
+
 def _resolve(
     settings: Settings,
     reporter: Reporter,
@@ -109,16 +150,13 @@ def _resolve(
     digest: str,
     interpreter: Interpreter,
     *,
-    written: str | None,
+    previous: "Lock | None",
     request: Request,
 ) -> str:
     from envtool.formats import lock as locks
     from envtool.machine.index import configured_index
     from envtool.plan.resolve import resolve
 
-    previous = None
-    if written is not None and request.exclude_newer is None:
-        previous = locks.parse(written, path=declaration.path)
     step = Step("resolve", declaration.name)
     reporter.start(step)
     lock = resolve(

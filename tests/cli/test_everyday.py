@@ -165,6 +165,36 @@ def test_lock_check_and_upgrade(envtool: Any, offering: Any, make_wheel: Any, pl
     assert (stale.returncode, stale.stderr.splitlines()[-1]) == (1, "hint: envtool lock")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('[[packages]]\nname = "alpha"', '<<<<<<< HEAD\n[[packages]]\nname = "alpha"'),
+        ("sha256 = ", "md5 = "),
+        ('\nversion = "3.', '\nversion = "3.98'),
+    ],
+    ids=["merge", "no-hash", "python-nobody-has"],
+)
+def test_lock_writes_a_lock_anew_that_cannot_be_used(
+    before: str, after: str, envtool: Any, offering: Any, place: Any
+) -> None:
+    envtool("add", "alpha")
+    lock = place.project / "pylock.toml"
+    good = lock.read_text()
+    assert before in good
+    lock.write_text(good.replace(before, after))
+    refused = envtool("switch")
+    assert (refused.returncode, refused.stderr.splitlines()[-1]) == (1, "hint: envtool lock")
+    assert envtool("lock").returncode == 0
+    assert lock.read_text() == good
+
+
+def test_damaged_lock_is_named_with_its_own_file(envtool: Any, offering: Any, place: Any) -> None:
+    envtool("add", "alpha")
+    lock = place.project / "pylock.toml"
+    lock.write_text("")
+    assert envtool("switch").stderr.startswith(f"error: {lock}: ")
+
+
 def test_there_and_back_again(envtool: Any, offering: Any) -> None:
     envtool("add", "alpha")
     envtool("add", "gamma")
