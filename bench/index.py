@@ -84,7 +84,8 @@ def chosen(lock: Path, python: str) -> list[PackageWheel]:
     """Let uv say where the pinned wheels lie, and choose those that suit the Python best."""
     command = [uv(), "pip", "compile", "-q", "--no-deps", "--only-binary", ":all:"]
     command += ["--python-version", python, "--format", "pylock.toml", "-o", str(lock)]
-    subprocess.run([*command, str(REQUIREMENTS)], check=True)
+    environ = {"UV_SYSTEM_CERTS": "1", **os.environ}  # as envtool asks it
+    subprocess.run([*command, str(REQUIREMENTS)], check=True, env=environ)
     version = tuple(int(part) for part in python.split("."))
     interpreter = f"cp{version[0]}{version[1]}"
     tags = [*cpython_tags(version), *compatible_tags(version, interpreter)]
