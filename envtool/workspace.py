@@ -131,12 +131,13 @@ class Workspace:
     def activation(self, record: Record, number: int, project: Project) -> EnvironmentChange:
         """Return the change of variables that enters a generation.
 
-        :raises ProfileError: its environment is gone; the host's programs would be taken instead.
+        :raises ProfileError: its Python is gone; the host's would be taken instead.
         """
         environment = self.physical(record.environment)
-        if not os.path.isdir(entry.programs(environment)):
+        python = f"{entry.programs(environment)}/python"
+        if not os.path.exists(python):
             raise ProfileError(
-                f"generation {number} cannot be entered: {environment} is not there",
+                f"generation {number} cannot be entered: {os.path.realpath(python)} is not there",
                 hint="realise it again: envtool switch",
             )
         return change(

@@ -7,7 +7,7 @@ from typing import Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.options import UsageError
-from envtool.cli.render import changes_json, changes_lines, counts_text
+from envtool.cli.render import changes_json, changes_lines, counts_text, plural
 from envtool.cli.session import Session, working_directory
 from envtool.cli.switching import perform_switch
 from envtool.errors import EnvtoolError
@@ -186,10 +186,12 @@ def _run_lock(session: Session, arguments: Namespace) -> int:
     shape: dict[str, Any]
     if changes is None:
         shape = {"changed": False, "packages": count, "changes": None}
-        return _report_lock(session, shape, [f"the lock stays as it is: {count} packages"])
+        return _report_lock(
+            session, shape, [f"the lock stays as it is: {plural(count, 'package')}"]
+        )
     shape = {"changed": True, "packages": count, "changes": changes_json(changes)}
-    lines = [f"locked {count} packages ({counts_text(changes)})", *changes_lines(changes, terminal)]
-    return _report_lock(session, shape, lines)
+    locked = f"locked {plural(count, 'package')} ({counts_text(changes)})"
+    return _report_lock(session, shape, [locked, *changes_lines(changes, terminal)])
 
 
 def _report_lock(session: Session, shape: dict[str, Any], lines: list[str]) -> int:

@@ -69,7 +69,7 @@ def _environ(root: str, generation: str, path: str, link: str) -> dict[str, str]
         record = json.load(file)
     environment = f"{root}/store/{record['environment']}"
     programs = entry.programs(environment)
-    if record["format"] != 1 or not os.path.isdir(programs):
+    if record["format"] != 1 or not os.path.exists(f"{programs}/python"):
         return None
     number = link.removeprefix("default-").removesuffix("-link")
     after = {name: value for name, value in os.environ.items() if not _removed(name)}

@@ -47,6 +47,17 @@ def test_run_never_takes_the_programs_of_the_host_instead(
     assert ended.stderr.endswith("envtool switch\n")
 
 
+def test_python_removed_from_the_host_is_told_and_not_replaced_in_silence(
+    lose: Callable[[str], None], envtool: Any
+) -> None:
+    lose("*-host")
+    ended = envtool("run", "python3", "-c", "print('host')")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: generation 1 cannot be entered: ")
+    assert envtool("switch").returncode == 0
+    assert envtool("run", "python3", "-c", "import beta").returncode == 0
+
+
 def test_dry_run_says_what_would_be_realised_again(
     lose: Callable[[str], None], envtool: Any
 ) -> None:
