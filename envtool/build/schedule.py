@@ -108,6 +108,7 @@ class Schedule:
         users = self._users(waiting)
         for path in [path for path, count in waiting.items() if not count]:
             self._pool(path, fetchers, builds).ready.append(path)
+        self._lead(fetchers)
         for pool in (fetchers, builds):
             self._start(pool)
         self.meanwhile()
@@ -155,6 +156,15 @@ class Schedule:
 
     def _output(self, path: StorePath) -> StorePath:
         return self.context.derivations[path].output_path()
+
+    def _lead(self, pool: _Pool) -> None:
+        """Let some of middling size go first, so that nobody waits idly for the largest."""
+        pool.ready.sort(key=self._size)
+        middle = len(pool.ready) // 2
+        rest = pool.ready[:middle] + pool.ready[middle + 2 * self.jobs :]
+        pool.ready = pool.ready[middle : middle + 2 * self.jobs]
+        self._start(pool)
+        pool.ready += rest
 
     def _start(self, pool: _Pool) -> None:
         """Hand ready work to the pool, the largest first, so that none is left at the end."""
