@@ -258,7 +258,10 @@ def test_a_store_that_takes_no_object_gives_a_kernel_without_magics(
     assert (magics_folder(workspace) or "").startswith(workspace.settings.store)
     current = workspace.current(with_kernel)
     assert current is not None
-    (tmp_path / "root").write_text("a file, not a folder")
-    nowhere = Workspace(replace(workspace.settings, root=str(tmp_path / "root")))
-    entered = variables(nowhere, with_kernel, *current, {})
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "store").symlink_to(workspace.settings.store)
+    (root / "var").write_text("a file, not a folder")
+    refusing = Workspace(replace(workspace.settings, root=str(root)))
+    entered = variables(refusing, with_kernel, *current, {})
     assert entered["PYTHONPATH"].endswith("/lib/envtool")
