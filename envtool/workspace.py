@@ -6,7 +6,7 @@ everything else stand in the methods.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -199,8 +199,9 @@ class Workspace:
         from envtool.build.missing import missing
 
         asked = self._answer(project)
-        planned = self._evaluate(asked)
-        todo = missing(self.store, planned.made.derivations, [planned.environment])
+        with self.store.shared(self.reporter.note):
+            planned = self._evaluate(asked)
+            todo = missing(self.store, planned.made.derivations, [planned.environment])
         fetch = [_pending(planned, path) for path in todo.fetch]
         sizes = [pending.size for pending in fetch]
         record = self._last_record(project)
@@ -219,8 +220,9 @@ class Workspace:
     def build(self, project: Project) -> "StorePath":
         """Realise the environment, write the lock, and return the environment's store path."""
         asked = self._answer(project)
-        planned = self._evaluate(asked)
-        self._realise(asked, planned)
+        with self.store.shared(self.reporter.note):
+            planned = self._evaluate(asked)
+            self._realise(asked, planned)
         if asked.changed:
             self._write_lock(project, asked)
         return planned.output
@@ -243,28 +245,33 @@ class Workspace:
         from envtool.formats.edit import add_requirements
 
         named, sources = self._local(project, requirements, editable=editable)
-        text = add_requirements(
-            projects.read_text(project.path),
-            kind=project.kind,
-            requirements=named,
-            environment=project.environment,
-            sources=sources,
-            file=project.path,
-        )
-        return self._switch(project, self._answer(project, text), text)
+
+        def edit(text: str) -> str:
+            return add_requirements(
+                text,
+                kind=project.kind,
+                requirements=named,
+                environment=project.environment,
+                sources=sources,
+                file=project.path,
+            )
+
+        return self._edit(project, edit)
 
     def remove(self, project: Project, names: Sequence[str]) -> tuple[Generation, bool]:
         """Remove requirements from the declaration, lock and switch."""
         from envtool.formats.edit import remove_requirements
 
-        text = remove_requirements(
-            projects.read_text(project.path),
-            kind=project.kind,
-            names=names,
-            environment=project.environment,
-            file=project.path,
-        )
-        return self._switch(project, self._answer(project, text), text)
+        def edit(text: str) -> str:
+            return remove_requirements(
+                text,
+                kind=project.kind,
+                names=names,
+                environment=project.environment,
+                file=project.path,
+            )
+
+        return self._edit(project, edit)
 
     # Generations
 
@@ -342,13 +349,34 @@ class Workspace:
 
         return gc.plan(self.store, find_roots(self.settings))
 
-    def collect(self, plan: "GcPlan") -> int:
-        """Delete what the plan says and return the bytes freed."""
+    def collect(self, plan: "GcPlan") -> "tuple[list[tuple[StorePath, int]], int]":
+        """Delete what the plan says and is still garbage.
+
+        Return the store paths that went, each with its size, and the bytes freed.
+        """
         from envtool.machine import gc
 
-        return gc.collect(self.store, plan)
+        gone: set[str] = set()
+        freed = gc.collect(self.store, plan, on_deleted=lambda name, _: gone.add(name))
+        return [dead for dead in plan.dead if dead[0] in gone], freed
 
     # Steps
+
+    def _edit(self, project: Project, edit: Callable[[str], str]) -> tuple[Generation, bool]:
+        """Switch to what an edited declaration asks for, one editing process at a time.
+
+        :raises DeclarationError: somebody else, such as an editor, wrote the file meanwhile.
+        """
+        from envtool.machine.disk import disk_errors
+        from envtool.machine.locks import file_lock
+
+        folder = self.profile(project).directory
+        with disk_errors(f"lock {project.path}"):
+            os.makedirs(folder, exist_ok=True)
+        with file_lock(f"{folder}/.edit.lock", project.path, on_wait=self.reporter.note):
+            before = projects.read_text(project.path)
+            text = edit(before)
+            return self._switch(project, self._answer(project, text), (before, text))
 
     def _evaluate(self, asked: "Answer") -> "Evaluation":
         from envtool.plan.evaluate import evaluate
@@ -385,19 +413,27 @@ class Workspace:
         return Fetcher(offline=self.settings.offline)
 
     def _switch(
-        self, project: Project, asked: "Answer", text: str | None, *, save_lock: bool = True
+        self,
+        project: Project,
+        asked: "Answer",
+        edit: tuple[str, str] | None,
+        *,
+        save_lock: bool = True,
     ) -> tuple[Generation, bool]:
-        """Realise, then write the edited declaration and the lock, then switch the profile."""
+        """Realise, then write the edited declaration and the lock, then switch the profile.
+
+        `edit` is the declaration's text as it was and as it becomes.
+        """
         from envtool.build.generation import add_generation
 
-        planned = self._evaluate(asked)
         profile = self.profile(project)
         before = self._last_record(project)
-        # Held to the end: the new object becomes a root only with the profile's link.
-        with self.store.shared():
+        # From what is counted on to the link that makes it a root, the collector stays away.
+        with self.store.shared(self.reporter.note):
+            planned = self._evaluate(asked)
             self._realise(asked, planned)
-            if text is not None:
-                projects.write_declaration(project.path, text)
+            if edit is not None:
+                projects.replace_declaration(project.path, *edit)
             if asked.changed and save_lock:
                 self._write_lock(project, asked)
             record = self._record(asked, planned)

@@ -93,18 +93,18 @@ def _run_rollback(session: Session, arguments: Namespace) -> int:
 def _run_gc(session: Session, arguments: Namespace) -> int:
     workspace, terminal = session.workspace(), session.terminal
     plan = workspace.gc_plan()
-    freed = plan.freed if arguments.dry_run else workspace.collect(plan)
+    dead, freed = (plan.dead, plan.freed) if arguments.dry_run else workspace.collect(plan)
+    live = plan.live_count + len(plan.dead) - len(dead)
     if terminal.json:
-        dead = [{"path": path.full(), "size": size} for path, size in plan.dead]
-        shape = {"dry_run": arguments.dry_run, "dead": dead, "live": plan.live_count}
+        shown = [{"path": path.full(), "size": size} for path, size in dead]
+        shape = {"dry_run": arguments.dry_run, "dead": shown, "live": live}
         terminal.result_json({**shape, "freed": freed})
         return 0
     if arguments.dry_run or terminal.verbose:
-        for path, size in plan.dead:
+        for path, size in dead:
             terminal.result(f"{path}  {size_text(size)}")
     would = "would delete" if arguments.dry_run else "deleted"
     terminal.result(
-        f"{would} {plural(len(plan.dead), 'store path')}, {size_text(freed)}; "
-        f"{plan.live_count} are needed"
+        f"{would} {plural(len(dead), 'store path')}, {size_text(freed)}; {live} are needed"
     )
     return 0

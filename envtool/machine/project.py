@@ -24,6 +24,7 @@ __all__ = [
     "read",
     "read_lock_text",
     "read_text",
+    "replace_declaration",
     "write_declaration",
     "write_lock_text",
 ]
@@ -228,6 +229,17 @@ def _lock_error(path: str, reason: str) -> LockError:
         f"{path}: the lock cannot be written: {reason}",
         hint=f"make {os.path.dirname(path)} writable, or copy the project to where you may write",
     )
+
+
+def replace_declaration(path: str, before: str, after: str) -> None:
+    """Replace a declaration's text, unless somebody else wrote the file meanwhile.
+
+    :raises DeclarationError: it is not `before` any more, or the folder cannot be written.
+    """
+    if read_text(path) != before:
+        message = "changed by somebody else meanwhile; nothing was written"
+        raise DeclarationError(one_fault(path, message).faults, hint="run the same command again")
+    write_declaration(path, after)
 
 
 def write_declaration(path: str, text: str) -> None:

@@ -38,6 +38,7 @@ TEMPORARY = ".tmp-"
 """How the name of everything unfinished begins; the pid of its maker follows."""
 _DRV = ".drv"
 _LONGEST_HINT = 150
+_MOST_NAMED = 5
 
 
 @value
@@ -306,9 +307,10 @@ class Store:
 
 def _require(missing: set[StorePath]) -> None:
     if missing:
-        raise StoreError(
-            f"not in the store: {', '.join(sorted(missing))}", hint="realise it: envtool build"
-        )
+        names = sorted(missing)
+        shown = ", ".join(names[:_MOST_NAMED])
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        raise StoreError(f"not in the store: {shown}{more}", hint="realise it: envtool build")
 
 
 def _output_paths(derivation: Derivation) -> dict[str, StorePath]:
