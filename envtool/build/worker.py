@@ -12,6 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -84,8 +85,10 @@ class _Worker:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            # A request that was on its way can no longer be delivered, which is what was wanted.
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
 
     def unpack(
         self, path: str, filename: str, target: str, on_bytes: Callable[[int], None]
