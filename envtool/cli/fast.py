@@ -39,11 +39,12 @@ def enter(words: Sequence[str]) -> None:
 
 def _root(environ: Mapping[str, str]) -> str | None:
     """Return the root where `envtool.machine.settings` finds it, if it is plainly told."""
-    explicit = environ.get("ENVTOOL_ROOT")
-    if explicit is not None:
-        return explicit if explicit == os.path.normpath(explicit) and explicit[:1] == "/" else None
-    data = environ.get("XDG_DATA_HOME") or f"{environ.get('HOME', '')}/.local/share"
-    return f"{data}/envtool" if data == os.path.normpath(data) and data[:1] == "/" else None
+    root = environ.get("ENVTOOL_ROOT")
+    if root is None:
+        data = environ.get("XDG_DATA_HOME") or f"{environ.get('HOME', '')}/.local/share"
+        root = f"{data}/envtool"
+    is_plain = root == os.path.normpath(root) and root[:1] == "/" and ":" not in root
+    return root if is_plain else None
 
 
 def _declaration(folder: str) -> str | None:

@@ -78,10 +78,16 @@ def load(environ: Mapping[str, str]) -> Settings:
     `ENVTOOL_JOBS` (default the processors at hand, at most 8), `ENVTOOL_OFFLINE` and
     `ENVTOOL_FSYNC` (1 or 0). An empty variable counts as unset.
 
-    :raises StoreError: a variable has another form, or no root can be determined.
+    :raises StoreError: a variable has another form, or no root can be determined or used.
     """
+    root = _root(environ)
+    if ":" in root:
+        raise StoreError(
+            f"the root {root} has a colon in it, which PATH and PYTHONPATH cannot hold",
+            hint="export ENVTOOL_ROOT=/a/directory/of/yours",
+        )
     return Settings(
-        root=_root(environ),
+        root=root,
         jobs=_jobs(environ.get("ENVTOOL_JOBS", "")),
         offline=_flag(environ, "ENVTOOL_OFFLINE", default=False),
         fsync=_flag(environ, "ENVTOOL_FSYNC", default=True),

@@ -45,6 +45,15 @@ def test_relative_root_is_refused_with_the_absolute_one() -> None:
     assert caught.value.hint == f"export ENVTOOL_ROOT={os.getcwd()}/store"
 
 
+@pytest.mark.parametrize(
+    "environ", [{"ENVTOOL_ROOT": "/mnt/a:b"}, {"HOME": "/home/a:b"}, {"XDG_DATA_HOME": "/a:b"}]
+)
+def test_root_that_no_search_path_can_hold_is_refused(environ: Mapping[str, str]) -> None:
+    with pytest.raises(StoreError, match="a:b.* has a colon") as caught:
+        load(environ)
+    assert "ENVTOOL_ROOT" in (caught.value.hint or "")
+
+
 def test_no_home_and_no_account_asks_for_a_root(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(_: int) -> None:
         raise KeyError
