@@ -49,7 +49,7 @@ def test_relative_root_is_refused_with_the_absolute_one() -> None:
     "environ", [{"ENVTOOL_ROOT": "/mnt/a:b"}, {"HOME": "/home/a:b"}, {"XDG_DATA_HOME": "/a:b"}]
 )
 def test_root_that_no_search_path_can_hold_is_refused(environ: Mapping[str, str]) -> None:
-    with pytest.raises(StoreError, match="a:b.* has a colon") as caught:
+    with pytest.raises(StoreError, match=r"a:b.* has a colon") as caught:
         load(environ)
     assert "ENVTOOL_ROOT" in (caught.value.hint or "")
 
