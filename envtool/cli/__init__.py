@@ -32,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What a command loads and plans stays until it ends; looking through it finds nothing.
     gc.set_threshold(100_000)
     from envtool.cli.options import Options, global_options
-    from envtool.cli.terminal import Terminal
+    from envtool.cli.terminal import Terminal, open_closed_streams
 
+    open_closed_streams()
     terminal = Terminal(Options())
     try:
         terminal = Terminal(global_options(words))

@@ -1,10 +1,12 @@
 """What the user sees when something goes wrong: never a traceback."""
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from envtool.cli.options import UsageError
+from envtool.cli.terminal import OutputError
 from envtool.errors import DeclarationError, EnvtoolError
 
 if TYPE_CHECKING:
@@ -27,10 +29,14 @@ def report(error: BaseException, terminal: "Terminal") -> int:
     """Say what went wrong, as text on stderr or JSON on stdout, and return the exit code."""
     if isinstance(error, BrokenPipeError):
         return _unread()
+    if isinstance(error, OutputError):
+        return _unwritable(error)
     try:
         return _explain(error, terminal)
     except BrokenPipeError:
         return _unread()
+    except OutputError as unwritable:
+        return _unwritable(unwritable)
 
 
 def _explain(error: BaseException, terminal: "Terminal") -> int:
@@ -130,10 +136,23 @@ def _traceback(error: BaseException) -> str:
 
 
 def _unread() -> int:
-    """Give up stdout: the reader left, and the interpreter would complain about it at its end."""
+    """Give up stdout: the reader left."""
+    _drop_unwritten()
+    return UNREAD
+
+
+def _unwritable(error: OutputError) -> int:
+    """Say it on stderr, whatever was asked for, if that can be written."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"error: {error.message}\n")
+    _drop_unwritten()
+    return OURS
+
+
+def _drop_unwritten() -> None:
+    """Drop what cannot be written: the interpreter would complain about it at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return UNREAD

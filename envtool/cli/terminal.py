@@ -2,15 +2,22 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
     from envtool.cli.options import Options
 
-__all__ = ["Terminal", "duration_text", "size_text"]
+__all__ = ["OutputError", "Terminal", "duration_text", "open_closed_streams", "size_text"]
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+class OutputError(EnvtoolError):
+    """What is to be told cannot be written, such as to a full disk."""
 
 
 class Display(Protocol):
@@ -85,8 +92,25 @@ class Terminal:
     def flush(self) -> None:
         """Send what is still held back, so that a reader who left is noticed now."""
         self.release()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with _output():
+                stream.flush()
+
+
+def open_closed_streams() -> None:
+    """Point the standard streams that the process was started without at the null device.
+
+    Else the next file that is opened, such as the store's database, would get the number of one
+    of them, and what a child prints would go there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115 - for as long as the process lives
 
 
 def size_text(size: int | None) -> str:
@@ -111,4 +135,15 @@ def duration_text(seconds: float) -> str:
 def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     # A path of undecodable bytes, or a glyph the locale lacks, must not stop the command.
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    with _output():
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # a reader who has read enough is no error
+    except OSError as error:
+        raise OutputError(f"the output cannot be written: {error.strerror}") from error

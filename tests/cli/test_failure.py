@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+PROGRAM = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 SABOTAGE = """\
 import os, signal, sys
 import envtool.cli.parser
@@ -130,3 +131,29 @@ def test_an_undecodable_word_is_shown(envtool: Any) -> None:
     ended = envtool(os.fsdecode(b"caf\xe9"))
     assert ended.returncode == 2
     assert "caf\\udce9" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [["generations"], ["generations", "--json"], ["tree", "--json"]])
+def test_output_that_cannot_be_written_is_said_in_one_line(words: list[str], place: Any) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*PROGRAM, *words],
+            cwd=place.project,
+            env=place.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    line = "error: the output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, line)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(closed: str, envtool: Any, place: Any) -> None:
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, "switch"]
+    ended = subprocess.run(
+        shell, cwd=place.project, env=place.environ, capture_output=True, check=False
+    )
+    assert ended.returncode == 0
+    assert envtool("run", "python", "-c", "print('whole')").stdout == "whole\n"
