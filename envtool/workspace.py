@@ -23,9 +23,9 @@ from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, SilentReporter
 
 if TYPE_CHECKING:
-    from envtool.formats.declaration import PathSource
+    from envtool.formats.declarations.declaration import PathSource
     from envtool.formats.lock import Lock
-    from envtool.formats.storepath import StorePath
+    from envtool.formats.nix.storepath import StorePath
     from envtool.machine.fetch import Fetcher
     from envtool.machine.gc import GcPlan
     from envtool.machine.store import Store
@@ -242,7 +242,7 @@ class Workspace:
 
         Nothing is written before the new environment is realised.
         """
-        from envtool.formats.edit import add_requirements
+        from envtool.formats.declarations.edit import add_requirements
 
         named, sources = self._local(project, requirements, editable=editable)
 
@@ -260,7 +260,7 @@ class Workspace:
 
     def remove(self, project: Project, names: Sequence[str]) -> tuple[Generation, bool]:
         """Remove requirements from the declaration, lock and switch."""
-        from envtool.formats.edit import remove_requirements
+        from envtool.formats.declarations.edit import remove_requirements
 
         def edit(text: str) -> str:
             return remove_requirements(
@@ -335,7 +335,7 @@ class Workspace:
 
         Shortest first; empty when the environment does not have it.
         """
-        from envtool.formats.requirement import normalised
+        from envtool.formats.declarations.requirement import normalised
         from envtool.formats.requires import chains
 
         return chains(self.tree(project), normalised(name))
@@ -506,7 +506,7 @@ class Workspace:
         self, project: Project, requirements: Sequence[str], *, editable: bool
     ) -> "tuple[list[str], dict[str, PathSource]]":
         """Turn paths among the requirements into names with sources."""
-        from envtool.formats.declaration import PathSource
+        from envtool.formats.declarations.declaration import PathSource
         from envtool.machine.local import project_name
 
         named: list[str] = []

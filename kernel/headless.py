@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from envtool import __version__
 from envtool.errors import KernelError
+from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
-from envtool.formats.notebook import declaration_block
 from envtool.kernel.entering import command, program, variables
 from envtool.machine import project as projects
 from envtool.machine.disk import disk_errors
@@ -25,7 +25,7 @@ from envtool.values import value
 from envtool.workspace import Project, Workspace, open_project
 
 if TYPE_CHECKING:
-    from envtool.formats.storepath import StorePath
+    from envtool.formats.nix.storepath import StorePath
     from envtool.reporting import Reporter
     from envtool.workspace import Record
 

@@ -81,7 +81,7 @@ IMPORTS = list(imports())
 
 
 def part(module: str) -> str:
-    """Return the floor's word: `formats` of `envtool.formats.nar`; empty for the package itself."""
+    """Return the floor's word: `formats` of `envtool.formats.nix`; empty for the package."""
     return module.split(".")[1] if "." in module else ""
 
 

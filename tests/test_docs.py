@@ -13,7 +13,7 @@ import nbformat as untyped
 import pytest
 
 from envtool.cli.parser import make_parser
-from envtool.formats import schema
+from envtool.formats.declarations import schema
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from envtool.build import bytecode
 from envtool.build.compose import Component, Specification, compose
 from envtool.errors import BuildError
-from envtool.formats import nar
-from envtool.formats.derivation import Derivation
-from envtool.formats.hashing import Hash
-from envtool.formats.references import ReferenceScanner
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix import nar
+from envtool.formats.nix.derivation import Derivation
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.references import ReferenceScanner
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.metadata import delete_tree

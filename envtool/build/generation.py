@@ -3,10 +3,11 @@
 import os
 
 from envtool.build.builders import scratch
-from envtool.formats import generation, nar
+from envtool.formats import generation
 from envtool.formats.generation import Record
-from envtool.formats.hashing import Hash
-from envtool.formats.storepath import StorePath, make_source
+from envtool.formats.nix import nar
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.storepath import StorePath, make_source
 from envtool.machine.database import PathInfo
 from envtool.machine.store import Store
 from envtool.plan.instantiate import store_name

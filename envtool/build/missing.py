@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from envtool.formats.derivation import Derivation
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.derivation import Derivation
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan.instantiate import ENVIRONMENT, FETCH
 from envtool.values import value

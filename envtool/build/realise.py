@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from envtool.build import builders
 from envtool.build.missing import Derivations, missing
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan.instantiate import ENVIRONMENT, INTERPRETER
 from envtool.reporting import Reporter

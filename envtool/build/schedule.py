@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from envtool.build import builders
 from envtool.build.missing import Missing
 from envtool.build.worker import Workers
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.plan.instantiate import FETCH, UNPACK
 from envtool.values import replace

@@ -16,8 +16,8 @@ from email.parser import HeaderParser
 from typing import Any
 
 from envtool.build.layout import INDEX, SITE
-from envtool.formats import nar
-from envtool.formats.hashing import Hash
+from envtool.formats.nix import nar
+from envtool.formats.nix.hashing import Hash
 from envtool.sources import elf
 from envtool.sources.wheel import CHUNK, Member, Wheel
 from envtool.values import value

@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 import envtool
 from envtool.build.unpack import Unpacked, unpack
 from envtool.errors import BuildError, WheelError
-from envtool.formats.hashing import Hash
+from envtool.formats.nix.hashing import Hash
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from envtool.build.worker import serve; serve()"
 _REPORTED = 4 << 20

@@ -114,8 +114,8 @@ def _add_lock(commands: "Commands[Parser]") -> None:
 
 
 def _run_init(session: Session, arguments: Namespace) -> int:
-    from envtool.formats.declaration import parse
-    from envtool.formats.template import template
+    from envtool.formats.declarations.declaration import parse
+    from envtool.formats.declarations.template import template
     from envtool.machine.project import write_declaration
 
     folder = working_directory()

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from envtool.errors import FormatError
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 
 RECORD = "generation.json"
 DECLARATION = "declaration"
@@ -94,7 +94,7 @@ class Record:
         self.impure = impure
         """The interpreter is the host's."""
         self.kind = kind
-        """Kind of the declaration (`envtool.formats.declaration.Kind`)."""
+        """Kind of the declaration (`envtool.formats.declarations.declaration.Kind`)."""
         self.declaration_sha256 = declaration_sha256
         """Base 16, of the declaration's text."""
         self.lock_digest = lock_digest

@@ -2,7 +2,7 @@
 
 from envtool.formats.changes import Changes
 from envtool.formats.generation import Record
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.values import value
 
 

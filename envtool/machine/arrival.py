@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from envtool.errors import FetchError, StoreError
-from envtool.formats.hashing import Hash
+from envtool.formats.nix.hashing import Hash
 
 __all__ = ["Arrival", "Passing"]
 

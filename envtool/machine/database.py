@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from envtool.errors import StoreError
-from envtool.formats.hashing import Hash
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.connection import BUSY_SECONDS, Connection
 from envtool.values import value
 

@@ -23,7 +23,7 @@ from urllib.parse import SplitResult
 from urllib.request import url2pathname
 
 from envtool.errors import FetchError
-from envtool.formats.hashing import Hash
+from envtool.formats.nix.hashing import Hash
 from envtool.machine.arrival import Arrival, Passing
 from envtool.machine.http_connections import (
     Connections,

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from envtool.errors import FormatError
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.graph import references_first

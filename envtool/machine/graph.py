@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from envtool.errors import StoreError
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 
 Graph = Mapping[StorePath, frozenset[StorePath]]
 """Each path with what it refers to."""

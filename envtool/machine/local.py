@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from envtool.errors import DeclarationError, Fault
-from envtool.formats.declaration import Declaration, lock_digest
+from envtool.formats.declarations.declaration import Declaration, lock_digest
 from envtool.machine.project import read_text
 
 _PROJECT_KEYS = (
@@ -45,8 +45,8 @@ def project_name(folder: str) -> str:
 
     :raises DeclarationError: there is no pyproject.toml, or it does not say the name.
     """
-    from envtool.formats.requirement import NAME, normalised
-    from envtool.formats.toml_text import load
+    from envtool.formats.declarations.requirement import NAME, normalised
+    from envtool.formats.declarations.toml_text import load
 
     path = os.path.join(folder, "pyproject.toml")
     table = load(read_text(path), path).get("project")

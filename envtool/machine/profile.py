@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from envtool.errors import ProfileError
-    from envtool.formats.storepath import StorePath
+    from envtool.formats.nix.storepath import StorePath
     from envtool.machine.settings import Settings
 
 
@@ -82,7 +82,7 @@ class Profile:
 
     def _generation(self, number: int) -> Generation | None:
         from envtool.errors import FormatError
-        from envtool.formats.storepath import StorePath
+        from envtool.formats.nix.storepath import StorePath
 
         link = self._generation_link(number)
         try:

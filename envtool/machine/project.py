@@ -7,13 +7,13 @@ import stat
 from typing import TYPE_CHECKING, NoReturn
 
 from envtool.errors import DeclarationError, EnvtoolError, LockError
-from envtool.formats.checked import one_fault
+from envtool.formats.declarations.checked import one_fault
 from envtool.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from envtool.formats.declaration import Declaration, Kind
+    from envtool.formats.declarations.declaration import Declaration, Kind
 
 __all__ = [
     "Project",
@@ -94,7 +94,7 @@ def _kind(path: str) -> "Kind":
     if extension == ".py":
         return "script"
     if extension == ".ipynb":
-        from envtool.formats.notebook import kind_of
+        from envtool.formats.declarations.notebook import kind_of
 
         return kind_of(read_text(path), file=path)
     if os.path.isdir(path):
@@ -107,7 +107,7 @@ def read(path: str, kind: "Kind", environment: str = "default") -> "Declaration"
 
     :raises DeclarationError: the file cannot be read, or with all its faults.
     """
-    from envtool.formats.declaration import parse
+    from envtool.formats.declarations.declaration import parse
 
     return parse(read_text(path), path=path, kind=kind, environment=environment)
 
@@ -174,7 +174,7 @@ def lock_path(path: str, kind: "Kind", environment: str = "default") -> str | No
     """
     if kind in ("notebook-cell", "notebook-metadata"):
         return None
-    from envtool.formats.schema import lock_word
+    from envtool.formats.declarations.schema import lock_word
 
     folder, name = os.path.split(path)
     words = [os.path.splitext(name)[0]] if kind == "script" else []
@@ -196,7 +196,7 @@ def read_lock_text(path: str, kind: "Kind", environment: str = "default") -> str
     """
     lock = lock_path(path, kind, environment)
     if lock is None:
-        from envtool.formats.notebook import lock_text
+        from envtool.formats.declarations.notebook import lock_text
 
         return lock_text(read_text(path), file=path)
     if not os.path.lexists(lock):
@@ -216,7 +216,7 @@ def write_lock_text(path: str, kind: "Kind", environment: str, text: str) -> str
     """
     lock = lock_path(path, kind, environment)
     if lock is None:
-        from envtool.formats.notebook import with_lock
+        from envtool.formats.declarations.notebook import with_lock
 
         text = with_lock(read_text(path), text, file=path)
     target = lock or path
@@ -314,11 +314,11 @@ def declaration_text(path: str, kind: "Kind", *, text: str | None = None) -> str
     if kind in ("envtool.toml", "pyproject.toml"):
         return whole
     if kind == "script":
-        from envtool.formats.inline import find_block
+        from envtool.formats.declarations.inline import find_block
 
         block = find_block(whole, file=path)
         return block.content if block else ""
-    from envtool.formats.notebook import declaration_block, read_notebook
+    from envtool.formats.declarations.notebook import declaration_block, read_notebook
 
     block = declaration_block(whole, file=path)
     if block is not None:

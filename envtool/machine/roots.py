@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envtool.errors import FormatError, StoreError
-from envtool.formats.hashing import ALPHABET, to_nix32
-from envtool.formats.storepath import STORE_DIR, StorePath
+from envtool.formats.nix.hashing import ALPHABET, to_nix32
+from envtool.formats.nix.storepath import STORE_DIR, StorePath
 from envtool.machine.disk import disk_errors
 from envtool.machine.settings import Settings
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from envtool.errors import StoreError
-from envtool.formats import nar
-from envtool.formats.derivation import Derivation, parse, render
-from envtool.formats.hashing import Hash
-from envtool.formats.storepath import (
+from envtool.formats.nix import nar
+from envtool.formats.nix.derivation import Derivation, parse, render
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.storepath import (
     StorePath,
     make_source,
     make_text,

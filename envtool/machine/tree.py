@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable
 
 from envtool.errors import StoreError
-from envtool.formats import nar
+from envtool.formats.nix import nar
 
 Exclude = Callable[[str], bool]
 """Told the path below the source, such as `src/x.py`; a directory it refuses is not entered."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from envtool.errors import FormatError
-from envtool.formats import nar
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix import nar
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.locks import is_locked

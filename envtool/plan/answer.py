@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
-from envtool.formats.declaration import Declaration, parse
+from envtool.formats.declarations.declaration import Declaration, parse
 from envtool.formats.lock_head import Head, read_head
 from envtool.machine import project as projects
 from envtool.machine.local import answered_digest

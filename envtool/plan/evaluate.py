@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envtool.errors import FormatError
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan.answer import Answer
 from envtool.plan.instantiate import (

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from envtool.errors import BuildError, FetchError, LockError
 from envtool.formats.lock import Artifact, Lock, LockedPackage, Vcs
+from envtool.formats.nix.storepath import StorePath
 from envtool.formats.selection import select
-from envtool.formats.storepath import StorePath
 from envtool.machine.local import fingerprint
 from envtool.machine.store import Store
 from envtool.plan.instantiate import Selected, store_name

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
-from envtool.formats import derivation as drv
-from envtool.formats.derivation import Derivation, Output
-from envtool.formats.hashing import Hash
-from envtool.formats.storepath import MAX_NAME_LENGTH, StorePath
+from envtool.formats.nix import derivation as drv
+from envtool.formats.nix.derivation import Derivation, Output
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.storepath import MAX_NAME_LENGTH, StorePath
 from envtool.sources.interpreter import Interpreter
 from envtool.values import value
 

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envtool.errors import LockError, ResolutionError
-from envtool.formats.declaration import Declaration
+from envtool.formats.declarations.declaration import Declaration
 from envtool.formats.lock import (
     Artifact,
     BuildRequirements,

@@ -13,7 +13,7 @@ import pytest
 from envtool.build import bytecode
 from envtool.build.realise import realise
 from envtool.formats.lock import Artifact, LockedPackage
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store

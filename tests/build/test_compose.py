@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envtool.errors import CollisionError
-from envtool.formats import nar
+from envtool.formats.nix import nar
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 from envtool.machine.verify import verify

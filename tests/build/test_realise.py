@@ -17,9 +17,9 @@ import pytest
 from envtool.build.missing import missing
 from envtool.build.realise import realise
 from envtool.errors import BuildError, FetchError, StoreError, WheelError
-from envtool.formats.derivation import Derivation, Output
 from envtool.formats.lock import Artifact, LockedPackage
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.derivation import Derivation, Output
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetch import Fetcher
 from envtool.machine.store import Store
 from envtool.machine.verify import verify

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from envtool.build.unpack import Unpacked, unpack
 from envtool.errors import WheelError
-from envtool.formats import nar
+from envtool.formats.nix import nar
 from envtool.sources.wheel import CHUNK
 
 if TYPE_CHECKING:

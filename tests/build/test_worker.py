@@ -11,7 +11,7 @@ from envtool.build import schedule
 from envtool.build.unpack import unpack
 from envtool.build.worker import Workers
 from envtool.errors import BuildError, WheelError
-from envtool.formats import nar
+from envtool.formats.nix import nar
 
 if TYPE_CHECKING:
     from build.conftest import Environments

@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 from envtool.build.generation import add_generation
-from envtool.formats.declaration import lock_digest, parse
+from envtool.formats.declarations.declaration import lock_digest, parse
 from envtool.formats.generation import Package, Record
 from envtool.machine.settings import load
 from envtool.machine.store import Store

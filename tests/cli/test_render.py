@@ -9,7 +9,7 @@ import pytest
 from envtool.cli import render
 from envtool.cli.options import Options
 from envtool.cli.terminal import Terminal
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.workspace import Changes, Package, Pending, Plan
 
 PATH = StorePath.parse("0123456789abcdfghijklmnpqrsvwxyz-numpy-2.2.0")

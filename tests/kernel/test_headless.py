@@ -9,7 +9,7 @@ import nbformat as untyped
 import pytest
 
 from envtool.errors import EnvtoolError, KernelError
-from envtool.formats.notebook import lock_text
+from envtool.formats.declarations.notebook import lock_text
 from envtool.kernel.headless import run_notebook
 from envtool.reporting import SilentReporter
 from envtool.workspace import Project, Workspace, open_project

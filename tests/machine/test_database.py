@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import StoreError
-from envtool.formats.hashing import Hash
-from envtool.formats.storepath import StorePath, make_text
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.storepath import StorePath, make_text
 from envtool.machine.database import Database, PathInfo
 
 ORDINARY = str(Path(__file__).parent / "children" / "ordinary.py")
 CHILD = """
 import os, signal, sys
 from envtool.errors import StoreError
-from envtool.formats.hashing import Hash
-from envtool.formats.storepath import make_text
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.storepath import make_text
 from envtool.machine.database import Database, PathInfo
 def info(name): return PathInfo(make_text(name, b""), Hash.of(b""), 0, frozenset())
 """

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from envtool.errors import FetchError, FormatError, StoreError
-from envtool.formats.hashing import Hash
+from envtool.formats.nix.hashing import Hash
 from envtool.machine.fetch import MAX_PAUSE, FetchCancelledError, Fetcher, pause
 from envtool.machine.http_connections import parse_url, redirected, without_secrets
 

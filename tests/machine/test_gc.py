@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import StoreError
-from envtool.formats import nar
-from envtool.formats.derivation import Derivation, Output, with_output_paths
-from envtool.formats.storepath import StorePath, make_text
+from envtool.formats.nix import nar
+from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
+from envtool.formats.nix.storepath import StorePath, make_text
 from envtool.machine import locks
 from envtool.machine.database import PathInfo
 from envtool.machine.gc import GcPlan, collect, plan

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import DeclarationError
-from envtool.formats.declaration import lock_digest, parse
+from envtool.formats.declarations.declaration import lock_digest, parse
 from envtool.machine import local
 
 DECLARATION = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import ProfileError
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.profile import Profile, profile_of
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
@@ -209,7 +209,7 @@ def test_read_only_profile_can_be_read_and_says_why_it_cannot_change(
     code = (
         "import sys; from envtool.machine.profile import *; from envtool.errors import *\n"
         "from envtool.machine.settings import Settings\n"
-        "from envtool.formats.storepath import StorePath\n"
+        "from envtool.formats.nix.storepath import StorePath\n"
         "profile = profile_of(Settings(sys.argv[2]), '/project/envtool.toml', 'default')\n"
         "print(profile.current().number)\n"
         "try: profile.set(StorePath.parse(sys.argv[3]))\n"
@@ -234,8 +234,8 @@ def test_reading_the_current_object_imports_no_database(
         "import sys; before = set(sys.modules)\n"
         "from envtool.machine.profile import Profile\n"
         "assert Profile(sys.argv[1], 'default').current_object()\n"
-        "print(*{'sqlite3', 'hashlib', 'ctypes', 'envtool.formats.storepath'} & sys.modules.keys()"
-        " - before)"
+        "print(*{'sqlite3', 'hashlib', 'ctypes', 'envtool.formats.nix.storepath'}"
+        " & sys.modules.keys() - before)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, profile.directory], capture_output=True, text=True, check=True

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import StoreError
-from envtool.formats.storepath import StorePath, make_text
+from envtool.formats.nix.storepath import StorePath, make_text
 from envtool.machine.profile import Profile
 from envtool.machine.roots import Root, add_indirect, drop_stale, find_roots
 from envtool.machine.settings import Settings

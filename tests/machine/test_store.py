@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import StoreError
-from envtool.formats import nar
-from envtool.formats.derivation import Derivation, Output, with_output_paths
-from envtool.formats.storepath import StorePath, make_source, make_text
+from envtool.formats.nix import nar
+from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
+from envtool.formats.nix.storepath import StorePath, make_source, make_text
 from envtool.machine import locks
 from envtool.machine.database import PathInfo
 from envtool.machine.settings import Settings
@@ -269,7 +269,7 @@ def test_verify_finds_what_is_missing_changed_and_unknown(store: Store, settings
 def test_path_lock_lets_one_at_a_time_make_a_path(store: Store, settings: Settings) -> None:
     code = (
         "import sys; from envtool.machine.store import Store; from envtool.machine.settings import"
-        " Settings; from envtool.formats.storepath import make_text\n"
+        " Settings; from envtool.formats.nix.storepath import make_text\n"
         "store = Store(Settings(sys.argv[1], fsync=False)); path = make_text('once', b'')\n"
         "sys.stdin.read()\n"
         "with store.shared(), store.lock_path(path):\n"

@@ -12,9 +12,9 @@ import pytest
 
 from envtool.build.realise import realise
 from envtool.errors import LockError
-from envtool.formats.derivation import derivation_path, parse, render
 from envtool.formats.lock import Artifact, LockedPackage
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.derivation import derivation_path, parse, render
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store

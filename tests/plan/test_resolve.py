@@ -12,7 +12,7 @@ import pytest
 import uv
 
 from envtool.errors import ResolutionError, StoreError
-from envtool.formats.declaration import Declaration, KernelChoice, PathSource
+from envtool.formats.declarations.declaration import Declaration, KernelChoice, PathSource
 from envtool.formats.lock import Directory, Lock, LockedPackage, parse, render, select
 from envtool.plan.resolve import resolve
 from envtool.plan.uv import run

@@ -20,7 +20,7 @@ from typing import Any
 import envtool.build
 from envtool.build.realise import realise
 from envtool.formats.lock import Artifact, LockedPackage
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import TEMPORARY, Store

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 import envtool.machine
-from envtool.formats.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo  # noqa: F401 - imported before the counting starts
 from envtool.machine.gc import collect, plan
 from envtool.machine.profile import Profile, profile_of

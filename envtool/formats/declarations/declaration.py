@@ -1,0 +1,109 @@
+"""What the user asks for, from any of the places it may be written.
+
+`parse` reads one file's text into a `Declaration`: the values of one environment, with groups,
+extras and the named environment's own table already joined in.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from envtool.formats.declarations.schema import KernelChoice, PathSource
+from envtool.values import value
+
+__all__ = ["Declaration", "KernelChoice", "Kind", "PathSource", "lock_digest", "parse"]
+
+Kind = Literal["envtool.toml", "pyproject.toml", "script", "notebook-cell", "notebook-metadata"]
+
+
+@value
+class Declaration:
+    """One environment as the user asks for it, groups and named environments already joined in."""
+
+    path: str
+    """Absolute path of the file it was read from."""
+    kind: Kind
+    name: str
+    """The project's name: [a-z0-9._-]; by default the folder's or the file's."""
+    environment: str
+    """`default` or the name of an `[env.NAME]` table."""
+    python: str | None
+    """PEP 440 specifier such as `==3.11.*` or `>=3.11`; None means any."""
+    requirements: tuple[str, ...]
+    """PEP 508 strings in the order of the declaration; `name @ url` for VCS and URLs."""
+    sources: tuple[tuple[str, PathSource], ...]
+    """Normalised package name to path, sorted; each name is among the requirements."""
+    index: str | None
+    exclude_newer: str | None
+    """RFC 3339 date or timestamp; None means now."""
+    sdists: tuple[str, ...]
+    """Normalised names the user allows to be built from an sdist; sorted."""
+    variables: tuple[tuple[str, str], ...]
+    hook: str | None
+    kernel: KernelChoice | None
+    collisions: str = "refuse"
+    """`refuse` or `warn`: what happens when two packages claim one file."""
+
+
+def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> Declaration:
+    """Read a declaration out of the whole text of its file.
+
+    `path` is absolute: it stands in the faults, and its folder's or its own name is the default
+    name. Of a notebook the text is the .ipynb's JSON.
+
+    :raises DeclarationError: with all faults of the file.
+    """
+    # Lazily, so that whoever only needs the values does not pay for the reader.
+    from envtool.formats.declarations.reading import read_wish
+
+    wish = read_wish(text, path=path, kind=kind, environment=environment)
+    return Declaration(
+        path=path,
+        kind=kind,
+        name=wish.name,
+        environment=environment,
+        python=wish.python,
+        requirements=wish.requirements,
+        sources=tuple(sorted(wish.sources.items())),
+        index=wish.settings.index,
+        exclude_newer=wish.settings.exclude_newer,
+        sdists=wish.settings.sdists,
+        collisions=wish.settings.collisions,
+        variables=tuple(sorted(wish.variables.items())),
+        hook=wish.settings.hook,
+        kernel=wish.kernel,
+    )
+
+
+def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = None) -> str:
+    """Return `sha256-` and the base64 digest (the SRI form) of what influences the lock.
+
+    Another order or spelling of the same requirements, another variable, hook or kernel name
+    gives the same digest. `projects` is what of the local projects' own metadata has a say in it
+    (`envtool.machine.local`); None when there are none.
+    """
+    import json
+    from base64 import b64encode
+    from hashlib import sha256
+
+    locked = _what_is_locked(declaration)
+    if projects:
+        locked = {**locked, "projects": projects}
+    canonical = json.dumps(locked, sort_keys=True, separators=(",", ":"))
+    return "sha256-" + b64encode(sha256(canonical.encode("ascii")).digest()).decode("ascii")
+
+
+def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
+    from envtool.formats.declarations.requirement import canonical
+
+    return {
+        "python": declaration.python,
+        "requirements": sorted({canonical(each) for each in declaration.requirements}),
+        "sources": {
+            name: {"path": source.path, "editable": source.editable}
+            for name, source in declaration.sources
+        },
+        "index": declaration.index,
+        "exclude-newer": declaration.exclude_newer,
+        "sdists": declaration.sdists,
+        "kernel": declaration.kernel is not None,
+    }

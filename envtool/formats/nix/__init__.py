@@ -1,0 +1,1 @@
+"""Nix's formats, byte for byte: hashes, store paths, NAR, ATerm, derivations, references."""
