@@ -57,9 +57,12 @@ class Schedule:
     locks: dict[StorePath, ExitStack] = field(default_factory=dict)
     """By output: what is being made here, or is made and not yet registered."""
     contended: list[StorePath] = field(default_factory=list)
+    sizes: dict[StorePath, int] = field(default_factory=dict)
+    """Of each derivation, the bytes to be fetched or of the wheel to be unpacked; 0: unknown."""
 
     def run(self) -> None:
         """Realise everything that is to be done."""
+        self.sizes = {path: self._size(path) for path in (*self.todo.fetch, *self.todo.build)}
         self._announce()
         with self._workers() as workers:
             self.context = replace(self.context, workers=workers)
@@ -93,10 +96,10 @@ class Schedule:
         """Return the bytes of the wheels to be unpacked; one whose size is unknown counts 1 MB."""
         derivations = self.context.derivations
         wheels = [path for path in self.todo.build if derivations[path].builder == UNPACK]
-        return sum(self._size(path) or 1 << 20 for path in wheels)
+        return sum(self.sizes[path] or 1 << 20 for path in wheels)
 
     def _announce(self) -> None:
-        sizes = [self._size(path) for path in self.todo.fetch]
+        sizes = [self.sizes[path] for path in self.todo.fetch]
         if sizes:
             self.context.reporter.expect("fetch", len(sizes), sum(sizes) if all(sizes) else None)
         kinds = [builders.kind(self.context.derivations[path]) for path in self.todo.build]
@@ -148,7 +151,6 @@ class Schedule:
         return found
 
     def _size(self, path: StorePath) -> int:
-        """Return the bytes to be fetched, or of the wheel to be unpacked; 0 if that is unknown."""
         derivations = self.context.derivations
         inputs = derivations[path].input_derivations if derivations[path].builder == UNPACK else ()
         found = [path, *(below for below in inputs if below in derivations)]
@@ -159,7 +161,7 @@ class Schedule:
 
     def _lead(self, pool: _Pool) -> None:
         """Let some of middling size go first, so that nobody waits idly for the largest."""
-        pool.ready.sort(key=self._size)
+        pool.ready.sort(key=self.sizes.__getitem__)
         middle = len(pool.ready) // 2
         rest = pool.ready[:middle] + pool.ready[middle + 2 * self.jobs :]
         pool.ready = pool.ready[middle : middle + 2 * self.jobs]
@@ -168,7 +170,7 @@ class Schedule:
 
     def _start(self, pool: _Pool) -> None:
         """Hand ready work to the pool, the largest first, so that none is left at the end."""
-        pool.ready.sort(key=self._size)
+        pool.ready.sort(key=self.sizes.__getitem__)
         while pool.ready and pool.running < pool.window:
             path = pool.ready.pop()
             if not self._lock(path):

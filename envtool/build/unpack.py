@@ -228,10 +228,10 @@ def _folders(wheel: Wheel) -> frozenset[str]:
     """Return every folder of the wheel's site-packages, relative to it."""
     found: set[str] = set()
     for member in wheel.members:
-        folder = posixpath.dirname(member.place.removeprefix(f"{SITE}/"))
+        folder = member.place.removeprefix(f"{SITE}/").rpartition("/")[0]
         while folder and folder not in found:
             found.add(folder)
-            folder = posixpath.dirname(folder)
+            folder = folder.rpartition("/")[0]
     return frozenset(found)
 
 

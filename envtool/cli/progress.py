@@ -86,6 +86,7 @@ class Progress:
         self._lock = threading.RLock()
         self._phases: dict[Kind, Phase] = {}
         self._bars: Bars | None = None
+        self._moves: bool | None = None
         terminal.display = self
 
     def expect(self, kind: Kind, count: int, size: int | None) -> None:
@@ -145,7 +146,9 @@ class Progress:
         return self._phases[kind]
 
     def _show(self, phase: Phase) -> None:
-        if self._bars is None and self._terminal.live():
+        if self._moves is None:
+            self._moves = self._terminal.live()
+        if self._bars is None and self._moves:
             self._bars = MovingBars(self._terminal)
         if self._bars is not None:
             self._bars.show(phase)

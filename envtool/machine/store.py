@@ -23,7 +23,7 @@ from envtool.formats.nix.storepath import (
     make_text,
 )
 from envtool.machine import linux
-from envtool.machine.database import Database, PathInfo
+from envtool.machine.database import Database, Outputs, PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
@@ -210,18 +210,21 @@ class Store:
             with disk_errors("flush the store to the disk"):
                 linux.sync_file_system(self.settings.store)
 
-    def register(self, infos: Sequence[PathInfo]) -> None:
+    def register(self, infos: Sequence[PathInfo], outputs: Outputs | None = None) -> None:
         """Make placed objects valid, in one transaction.
+
+        `outputs` are those of the `.drv` objects among them; None: they are read.
 
         :raises StoreError: a reference is neither valid nor in the batch; references within
             the batch form a cycle.
         """
         references_first({info.path: info.references for info in infos})
-        outputs = {
-            info.path: _output_paths(self.read_derivation(info.path))
-            for info in infos
-            if info.path.endswith(_DRV)
-        }
+        if outputs is None:
+            outputs = {
+                info.path: _output_paths(self.read_derivation(info.path))
+                for info in infos
+                if info.path.endswith(_DRV)
+            }
         self.database.register(infos, outputs)
 
     def add_text(self, name: str, data: bytes, references: Iterable[StorePath] = ()) -> StorePath:
@@ -231,6 +234,12 @@ class Store:
     def add_texts(self, texts: Iterable[Text]) -> list[StorePath]:
         """Add text objects, which may refer to each other; return their paths in order."""
         batch = [(make_text(text.name, text.data, text.references), text) for text in texts]
+        self._add_texts(batch)
+        return [path for path, _ in batch]
+
+    def _add_texts(
+        self, batch: Sequence[tuple[StorePath, Text]], outputs: Outputs | None = None
+    ) -> None:
         with self.shared():
             self._check_references(batch)
             valid = self.valid(path for path, _ in batch)
@@ -239,8 +248,8 @@ class Store:
                 self._place_text(path, text.data)
             if missing:
                 self.sync()
-                self.register([_text_info(path, text) for path, text in missing.items()])
-        return [path for path, _ in batch]
+                infos = [_text_info(path, text) for path, text in missing.items()]
+                self.register(infos, outputs and {path: outputs[path] for path in missing})
 
     def _check_references(self, batch: Sequence[tuple[StorePath, Text]]) -> None:
         """Refuse a batch that could not be registered before anything of it is written."""
@@ -269,14 +278,12 @@ class Store:
 
         :raises StoreError: an input is neither valid nor among them.
         """
-        return self.add_texts(
-            Text(
-                f"{derivation.name}{_DRV}",
-                render(derivation).encode("utf-8", "surrogateescape"),
-                derivation.references(),
-            )
-            for derivation in derivations
-        )
+        given = list(derivations)
+        texts = [_derivation_text(each) for each in given]
+        paths = [make_text(text.name, text.data, text.references) for text in texts]
+        outputs = {path: _output_paths(each) for path, each in zip(paths, given, strict=True)}
+        self._add_texts(list(zip(paths, texts, strict=True)), outputs)
+        return paths
 
     def add_tree(self, source: str, name: str, *, exclude: Exclude | None = None) -> StorePath:
         """Add a file or a directory by its contents; it is copied only if it is not valid yet.
@@ -311,6 +318,14 @@ def _require(missing: set[StorePath]) -> None:
         shown = ", ".join(names[:_MOST_NAMED])
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         raise StoreError(f"not in the store: {shown}{more}", hint="realise it: envtool build")
+
+
+def _derivation_text(derivation: Derivation) -> Text:
+    return Text(
+        f"{derivation.name}{_DRV}",
+        render(derivation).encode("utf-8", "surrogateescape"),
+        derivation.references(),
+    )
 
 
 def _output_paths(derivation: Derivation) -> dict[str, StorePath]:

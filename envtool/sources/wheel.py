@@ -239,10 +239,10 @@ class Wheel:
             raise self._fail("puts two files in one place")
         folders: set[str] = set()
         for place in places:
-            folder = os.path.dirname(place)
+            folder = place.rpartition("/")[0]
             while folder and folder not in folders:
                 folders.add(folder)
-                folder = os.path.dirname(folder)
+                folder = folder.rpartition("/")[0]
         if clash := files & folders:
             raise self._fail(f"has a file and a folder in one place: {_some(clash)}")
 
