@@ -9,12 +9,17 @@ long as the executable has the same size and time. Scripts that only look like i
 import operator
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import InterpreterError
-from envtool.sources.probe import Interpreter, Prober, is_program, split_version
+from envtool.sources.probe import (
+    Interpreter,
+    Prober,
+    is_program,
+    running_program,
+    split_version,
+)
 from envtool.values import value
 
 if TYPE_CHECKING:
@@ -82,7 +87,7 @@ def find(
 
     :raises InterpreterError: none satisfies; it lists those there are.
     """
-    running = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    running = running_program()
     wish = _Wish(specifier or None, prefer, running)
     with Prober(environ, cache_path, limit) as prober:
         if explicit := environ.get(EXPLICIT):

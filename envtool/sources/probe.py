@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from envtool.values import asdict, value
 
-__all__ = ["Interpreter", "Prober", "is_program", "split_version"]
+__all__ = ["Interpreter", "Prober", "is_program", "running_program", "split_version"]
 
 
 @value
@@ -48,7 +49,7 @@ _FORMAT = 1
 
 # For any Python 3: what is older than envtool's own can still be listed.
 _QUESTION = """
-import json, os, sys, sysconfig
+import os, sys, sysconfig
 info = sys.version_info
 level = {"alpha": "a", "beta": "b", "candidate": "rc"}.get(info.releaselevel)
 version = "%d.%d.%d" % info[:3] + ("%s%d" % (level, info.serial) if level else "")
@@ -61,7 +62,7 @@ try:
     libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
 except (ValueError, OSError):
     libc = ""
-print(json.dumps({
+answer = {
     "version": version,
     "implementation": sys.implementation.name,
     "abiflags": getattr(sys, "abiflags", ""),
@@ -73,8 +74,9 @@ print(json.dumps({
     "purelib": sysconfig.get_path("purelib", scheme, inside),
     "platlib": sysconfig.get_path("platlib", scheme, inside),
     "base": getattr(sys, "_base_executable", None) or sys.executable,
-}))
+}
 """
+_TELL = "import json; print(json.dumps(answer))"
 _SAID = (
     *("version", "implementation", "abiflags", "soabi", "machine", "libc"),
     *("platlibdir", "stdlib", "purelib", "platlib", "base"),
@@ -144,7 +146,7 @@ class Prober:
     def _ask(self, path: str, real: str, state: list[int]) -> Interpreter | None:
         # A script decides by its name what to run; only its answer says which program that is.
         program = real if is_program(real) else path
-        answer = self._answer(program)
+        answer = _own_answer() if real == running_program() else self._answer(program)
         if isinstance(answer, str):
             self.failures[path] = answer
             return None
@@ -163,7 +165,7 @@ class Prober:
 
         try:
             process = subprocess.Popen(
-                [program, "-I", "-S", "-B", "-c", _QUESTION],
+                [program, "-I", "-S", "-B", "-c", _QUESTION + _TELL],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -181,6 +183,19 @@ class Prober:
                 if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)
         return _decode(output, process.returncode)
+
+
+def running_program() -> str:
+    """Return the real path of the interpreter that runs envtool, not of a virtual environment."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+def _own_answer() -> dict[str, Any]:
+    """Return what this very interpreter would say, without starting it a second time."""
+    scope: dict[str, Any] = {}
+    exec(_QUESTION, scope)  # noqa: S102 - the constant above
+    answer: dict[str, Any] = scope["answer"]
+    return answer
 
 
 def _decode(output: bytes, status: int) -> dict[str, Any] | str:

@@ -91,6 +91,21 @@ def test_the_interpreter_that_runs_envtool_is_taken_when_it_satisfies(running: I
     assert running.purelib == f"lib/python{running.feature}/site-packages"
 
 
+def test_the_running_interpreter_says_the_same_of_itself_as_when_it_is_started(
+    running: Interpreter,
+) -> None:
+    code = (
+        "import os, sys; from envtool.sources import probe;"
+        "probe.running_program = lambda: '';"
+        "found = probe.Prober(os.environ, None, 10.0).probe(sys.argv[1]);"
+        "print(repr(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, running.executable], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == repr(running)
+
+
 def test_the_newest_that_satisfies_is_taken(machine: Machine) -> None:
     machine.add("3.90.1")
     newest = machine.add("3.91.10")
