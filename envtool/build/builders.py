@@ -110,20 +110,19 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
     output = derivation.output_path()
     with scratch(context.store, derivation.name) as target:
         assert context.fetcher is not None, "the caller knew what is missing"
-        context.fetcher.fetch(
+        arrived = context.fetcher.fetch(
             environment["url"],
             target,
             sha256=environment["outputHash"],
             size=_size(derivation),
             on_bytes=lambda count: context.reporter.advance(step, count),
         )
-        nar_hash, nar_size = nar.hash_path(target)
         context.store.place(target, output, canonical=False)
     digest = Hash("sha256", bytes.fromhex(environment["outputHash"]))
     return PathInfo(
         path=output,
-        nar_hash=nar_hash,
-        nar_size=nar_size,
+        nar_hash=arrived.nar_hash,
+        nar_size=arrived.nar_size,
         references=frozenset(),
         deriver=path,
         ca=f"fixed:{digest}",

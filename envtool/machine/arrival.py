@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Self
 
 from envtool.errors import FetchError, StoreError
+from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
+from envtool.values import value
 
-__all__ = ["Arrival", "Passing"]
+__all__ = ["Arrival", "Arrived", "Passing"]
 
 _VALIDATOR = re.compile(r'"[!#-~]*"|[A-Za-z]{3}, [A-Za-z0-9: ]{1,40}')
 """A strong entity tag or a date; a weak tag does not promise the same bytes (RFC 9110, 8.8.1)."""
@@ -28,6 +30,17 @@ class Passing(Exception):  # noqa: N818 - a reason to try again, not an error
         self.reason = reason
         self.after = after
         """Seconds the server asked to wait; None: it did not."""
+
+
+@value
+class Arrived:
+    """What is known of a file that has arrived."""
+
+    size: int
+    """Bytes."""
+    nar_hash: Hash
+    """SHA-256 of the NAR of the file, not executable."""
+    nar_size: int
 
 
 class Arrival:
@@ -49,10 +62,18 @@ class Arrival:
         self._wanted = wanted
         self._size = size
         self._on_bytes = on_bytes
-        self._hasher = hashlib.sha256()
+        self._begin()
         self._validator: str | None = None
-        self._was_resumed = False
         self._file: FileIO
+
+    def _begin(self) -> None:
+        """Begin to hash, the file's NAR too if its size, which stands at its front, is known."""
+        self._was_resumed = False
+        self._hasher = hashlib.sha256()
+        self._nar: nar.HashingSink | None = None
+        if self._size is not None:
+            self._nar = nar.HashingSink()
+            self._nar(nar.MAGIC + nar.regular_open(self._size, executable=False))
 
     def __enter__(self) -> Self:
         try:
@@ -82,6 +103,8 @@ class Arrival:
         if self._size is not None and self.done + len(data) > self._size:
             raise self._wrong(f"more than {self._size} bytes", f"{self._size} bytes")
         self._hasher.update(data)
+        if self._nar is not None:
+            self._nar(data)
         rest = data
         while rest:
             try:
@@ -123,8 +146,14 @@ class Arrival:
                 raise self._unwritable(error) from error
             self._on_bytes(-self.done)
         self.done = 0
-        self._hasher = hashlib.sha256()
-        self._was_resumed = False
+        self._begin()
+
+    def arrived(self) -> Arrived:
+        """Return what is known of the file, which has been verified and put in place."""
+        if self._nar is None:
+            return Arrived(self.done, *nar.hash_path(self._target))
+        self._nar(nar.regular_close(self.done))
+        return Arrived(self.done, self._nar.hash, self._nar.size)
 
     @property
     def is_short(self) -> bool:

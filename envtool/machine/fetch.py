@@ -24,7 +24,7 @@ from urllib.request import url2pathname
 
 from envtool.errors import FetchError
 from envtool.formats.nix.hashing import Hash
-from envtool.machine.arrival import Arrival, Passing
+from envtool.machine.arrival import Arrival, Arrived, Passing
 from envtool.machine.http_connections import (
     Connections,
     Severed,
@@ -109,8 +109,8 @@ class Fetcher:
         sha256: str,
         size: int | None = None,
         on_bytes: Callable[[int], None] = _nothing,
-    ) -> int:
-        """Fetch an http, https or file URL to the path `target` and return its bytes' number.
+    ) -> Arrived:
+        """Fetch an http, https or file URL to the path `target`; return what is known of it.
 
         `sha256` is hexadecimal or SRI; `size` None is unknown. `on_bytes` hears how many bytes
         have newly arrived; a negative number takes back what a start from anew threw away.
@@ -134,7 +134,7 @@ class Fetcher:
                 self._copy(source, arrival)
             else:
                 self._download(source, arrival)
-        return arrival.done
+        return arrival.arrived()
 
     def _copy(self, source: SplitResult, arrival: Arrival) -> None:
         try:

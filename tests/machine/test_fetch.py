@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from envtool.errors import FetchError, FormatError, StoreError
+from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
 from envtool.machine.fetch import MAX_PAUSE, FetchCancelledError, Fetcher, pause
 from envtool.machine.http_connections import parse_url, redirected, without_secrets
@@ -251,7 +252,9 @@ def target(tmp_path: Path) -> Path:
 
 def get(fetcher: Fetcher, url: str, target: Path, **changes: Any) -> int:
     wanted: dict[str, Any] = {"sha256": SHA256, "size": len(BODY)}
-    return fetcher.fetch(url, str(target), **(wanted | changes))
+    arrived = fetcher.fetch(url, str(target), **(wanted | changes))
+    assert (arrived.nar_hash, arrived.nar_size) == nar.hash_path(str(target))
+    return arrived.size
 
 
 def refused(fetcher: Fetcher, url: str, target: Path, **changes: Any) -> FetchError:

@@ -77,7 +77,7 @@ class HashingSink:
         self._hash = sha256()
         self.size = 0
 
-    def __call__(self, data: bytes) -> None:
+    def __call__(self, data: bytes | memoryview) -> None:
         """Take the next piece."""
         self._hash.update(data)
         self.size += len(data)
