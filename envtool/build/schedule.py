@@ -8,7 +8,7 @@ leaves unregistered junk at worst, and an interrupt registers what is finished.
 """
 
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Schedule:
     todo: Missing
     jobs: int
     meanwhile: Callable[[], object]
-    """Called once, when the first fetches are under way and nothing else is to be done."""
+    """Called once, by a thread, when the first fetches are under way."""
     finished: "queue.SimpleQueue[tuple[StorePath, PathInfo | BaseException]]" = field(
         default_factory=queue.SimpleQueue
     )
@@ -114,7 +114,17 @@ class Schedule:
         self._lead(fetchers)
         for pool in (fetchers, builds):
             self._start(pool)
-        self.meanwhile()
+        meanwhile = fetchers.workers.submit(self.meanwhile)
+        self._perform(fetchers, builds, waiting, users)
+        meanwhile.result()
+
+    def _perform(
+        self,
+        fetchers: _Pool,
+        builds: _Pool,
+        waiting: dict[StorePath, int],
+        users: Mapping[StorePath, list[StorePath]],
+    ) -> None:
         while True:
             for pool in (fetchers, builds):
                 self._start(pool)

@@ -130,15 +130,18 @@ class _Writer:
     folders: frozenset[str]
     on_bytes: Callable[[int], None]
     sink: nar.HashingSink = field(default_factory=nar.HashingSink)
+    modes_hold: bool = False
+    """Whether files get the modes they are made with: no umask or ACL takes a bit of them."""
     climbing: set[str] = field(default_factory=set)
     """Folders below site-packages whose ELF files look for libraries in another wheel's folder."""
 
     def directory(self, tree: _Tree, target: str, index: Mapping[str, Any]) -> None:
         self.sink(nar.MAGIC)
+        os.mkdir(target, 0o755)
+        self.modes_hold = os.stat(target).st_mode & 0o777 == 0o755  # noqa: PLR2004 - as just made
         self._directory(tree, target, "", index)
 
     def _directory(self, tree: _Tree, target: str, place: str, index: Mapping[str, Any]) -> None:
-        os.mkdir(target, 0o755)
         self.sink(nar.DIRECTORY_OPEN)
         # By code points, which is the order of their UTF-8 bytes, too.
         for name in sorted(tree):
@@ -147,6 +150,7 @@ class _Writer:
             opening = nar.entry_open(name.encode())
             if isinstance(node, dict):
                 self.sink(opening)
+                os.mkdir(path, 0o755)
                 self._directory(node, path, below, index)
                 self.sink(nar.ENTRY_CLOSE)
             elif isinstance(node, Member):
@@ -189,7 +193,8 @@ class _Writer:
                 self.sink(head)
                 self._large(descriptor, first, pieces)
                 self.sink(tail)
-            os.fchmod(descriptor, mode)
+            if not self.modes_hold:
+                os.fchmod(descriptor, mode)
             os.utime(descriptor, (1, 1))
         finally:
             os.close(descriptor)
