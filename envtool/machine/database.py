@@ -93,6 +93,11 @@ class Database:
         references = _grouped(edges)
         return {info.path: info for info in (_info(row, references) for row in rows)}
 
+    def sizes(self) -> dict[StorePath, int]:
+        """Return all valid paths with the bytes of their NARs."""
+        rows = self._read("select path, coalesce(narSize, 0) from ValidPaths")
+        return {StorePath.parse_full(path): int(size) for path, size in rows}
+
     def requisites(self, paths: Iterable[StorePath]) -> dict[StorePath, frozenset[StorePath]]:
         """Return the closure of the valid ones of `paths`, with each path's references."""
         return _graph(self._read(_REQUISITES, _given(paths)))
