@@ -28,6 +28,7 @@ use:          run  shell  kernel  notebook
 look:         tree  why  generations
 go back:      rollback
 tidy up:      gc
+underneath:   store
 
 `envtool COMMAND --help` explains a command, with examples."""
 
@@ -74,6 +75,12 @@ def _kernels(commands: "Commands[Parser]") -> None:
     kernels.add_commands(commands)
 
 
+def _store(commands: "Commands[Parser]", below: str | None = None) -> None:
+    from envtool.cli.plumbing import family
+
+    family.add_store(commands, below)
+
+
 def _completion(commands: "Commands[Parser]") -> None:
     from envtool.cli import completion
 
@@ -88,19 +95,26 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _looking: ("tree", "why"),
     _history: ("generations", "rollback", "gc"),
     _kernels: ("kernel", "notebook"),
+    _store: ("store",),
     _completion: ("completion",),
 }
 """What adds which commands, so that a command line costs the parser of its own family only."""
 
 
-def make_parser(command: str | None = None) -> Parser:
-    """Return the parser of every command, or of the family that one command belongs to."""
+def make_parser(command: str | None = None, below: str | None = None) -> Parser:
+    """Return the parser of every command, or of the family that one command belongs to.
+
+    `below` is the command under `store` that is meant, if that is known.
+    """
     parser = Parser(prog="envtool", usage="envtool [options] COMMAND …", description=_overview())
     parser.add_argument("--version", action="version", version=f"envtool {__version__}")
     add_global_options(parser)
     commands = parser.add_subparsers(
         metavar="COMMAND", help=SUPPRESS, prog="envtool", parser_class=Parser
     )
+    if command == "store":
+        _store(commands, below)
+        return parser
     families = [add for add, names in FAMILIES.items() if command in names]
     for add in families or FAMILIES:
         add(commands)
@@ -113,7 +127,7 @@ def perform(words: Sequence[str], terminal: "Terminal") -> int:
     :raises UsageError: when they are no command line of envtool.
     """
     _, command, rest = leading(words)
-    parser = make_parser(command)
+    parser = make_parser(command, rest[0] if rest else None)
     if command is None and not rest:
         terminal.result(_overview())
         return 0

@@ -10,9 +10,10 @@ from envtool.cli.parser import FAMILIES, make_parser
 
 PLAIN = ["init", "add", "remove", "lock", "switch", "build", "run", "shell", "tree", "why"]
 PLAIN += ["generations", "rollback", "gc", "completion"]
-COMMANDS = [*PLAIN, "kernel", "notebook"]
+COMMANDS = [*PLAIN, "kernel", "notebook", "store"]
 EVERY = [[name] for name in PLAIN]
 EVERY += [["kernel", "install"], ["kernel", "list"], ["kernel", "remove"], ["notebook", "run"]]
+EVERY += [["store", name] for name in make_parser("store").commands()["store"].commands()]
 
 
 def test_without_a_word_it_shows_where_to_start(envtool: Any) -> None:
@@ -42,7 +43,7 @@ def test_help_has_a_summary_a_paragraph_and_examples(words: list[str], envtool: 
 def test_every_example_names_its_command(envtool: Any) -> None:
     for words in EVERY:
         examples = envtool(*words, "--help").stdout.split("examples:\n")[1]
-        assert all(set(words) <= set(re.findall(r"\w+", line)) for line in examples.splitlines())
+        assert all(set(words) <= set(re.findall(r"[\w-]+", line)) for line in examples.splitlines())
 
 
 @pytest.mark.parametrize(

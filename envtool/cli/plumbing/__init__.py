@@ -1,0 +1,1 @@
+"""`envtool store …`: the plumbing, one module per theme."""
