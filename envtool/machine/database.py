@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from envtool.errors import StoreError
 from envtool.formats.nix.hashing import Hash
@@ -66,6 +67,10 @@ class Database:
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._connection.close()
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection | None]:
+        """Lend the connection for queries; None when there is no database yet."""
+        return self._connection.reading()
 
     def valid(self, paths: Iterable[StorePath]) -> set[StorePath]:
         """Return those of `paths` that are valid."""
