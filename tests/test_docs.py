@@ -164,7 +164,7 @@ def python_first(environ: dict[str, str], folder: Path) -> dict[str, str]:
 def commands_of_the_first_screen() -> Iterator[str]:
     (first,), (second,), *_ = shell_blocks("README.md")
     yield first
-    yield f"{second} tests/formats/test_hashing.py"
+    yield f"{second} tests/formats/nix/test_hashing.py"
 
 
 def test_the_two_commands_work_on_a_clean_clone(
