@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from envtool.build import bytecode
@@ -53,6 +54,8 @@ class Context:
     derivations: Mapping[StorePath, Derivation]
     workers: "Workers | None" = None
     """Where wheels are unpacked; None: in this process."""
+    older: Mapping[str, str] = MappingProxyType({})
+    """By the name of an output, where its like lies to share files with (`machine.sharing`)."""
 
     def physical(self, full: str) -> str:
         """Return where the store path written in a derivation's variable lies here."""
@@ -142,6 +145,7 @@ def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Ste
             environment["wheel"],
             target,
             lambda count: context.reporter.advance(step, count),
+            context.older.get(output.name),
         )
         context.store.place(target, output, canonical=True)
     return PathInfo(
@@ -276,7 +280,8 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
         )
         wheel = project.build_wheel(build, _source(context, build, environment))
         with scratch(context.store, derivation.name) as target:
-            unpack(wheel, os.path.basename(wheel), target)
+            older = context.older.get(derivation.output_path().name)
+            unpack(wheel, os.path.basename(wheel), target, older=older)
             candidates = _closure(context, derivation)
             return _placed(context, path, derivation, target, candidates)
 

@@ -18,7 +18,8 @@ from envtool.build.missing import Missing
 from envtool.build.worker import Workers
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.plan.instantiate import FETCH, UNPACK
+from envtool.machine.sharing import older_versions
+from envtool.plan.instantiate import BUILD, FETCH, UNPACK
 from envtool.values import replace
 
 FETCHERS = 8
@@ -65,7 +66,7 @@ class Schedule:
         self.sizes = {path: self._size(path) for path in (*self.todo.fetch, *self.todo.build)}
         self._announce()
         with self._workers() as workers:
-            self.context = replace(self.context, workers=workers)
+            self.context = replace(self.context, workers=workers, older=self._older())
             self._run(workers)
 
     def _run(self, workers: Workers | None) -> None:
@@ -91,6 +92,12 @@ class Schedule:
         """Return worker processes if there is enough to unpack to be worth their start."""
         count = min(self.jobs, self._to_unpack() // WORTH_A_WORKER)
         return Workers(count) if count > 1 else nullcontext()
+
+    def _older(self) -> Mapping[str, str]:
+        """Return what the packages to be made may share files with."""
+        kinds = {UNPACK, BUILD}
+        made = [path for path in self.todo.build if self.context.derivations[path].builder in kinds]
+        return older_versions(self.context.store, [self._output(path).name for path in made])
 
     def _to_unpack(self) -> int:
         """Return the bytes of the wheels to be unpacked; one whose size is unknown counts 1 MB."""

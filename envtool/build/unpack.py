@@ -13,11 +13,13 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
+from functools import partial
 from typing import Any
 
 from envtool.build.layout import INDEX, SITE
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
+from envtool.machine.twin import Twin
 from envtool.sources import elf
 from envtool.sources.wheel import CHUNK, Member, Wheel
 from envtool.values import value
@@ -40,21 +42,26 @@ class Unpacked:
 
 
 def unpack(
-    path: str, filename: str, target: str, on_bytes: Callable[[int], None] = lambda _: None
+    path: str,
+    filename: str,
+    target: str,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    older: str | None = None,
 ) -> Unpacked:
     """Write the wheel at `path` to the new folder `target`, in canonical form.
 
-    `filename` is the wheel's own (PEP 427) name. `on_bytes` hears the bytes written.
+    `filename` is the wheel's own (PEP 427) name. `on_bytes` hears the bytes written. `older` is
+    the store object of another version: files that are the same there become links to them.
 
     :raises WheelError: the wheel must not be unpacked; what was written stays for the caller to
         remove.
     """
     with Wheel(path, filename) as wheel:
         tree = _tree(wheel)
-        writer = _Writer(wheel, _folders(wheel), on_bytes)
+        writer = _Writer(wheel, _folders(wheel), on_bytes, target, older)
         index = _index(wheel, tree)
         tree[INDEX] = b""  # its contents depend on the ELF files seen; it sorts last
-        writer.directory(tree, target, index)
+        writer.write(tree, index)
         return Unpacked(writer.sink.hash, writer.sink.size)
 
 
@@ -129,17 +136,20 @@ class _Writer:
     wheel: Wheel
     folders: frozenset[str]
     on_bytes: Callable[[int], None]
+    target: str
+    older: str | None
     sink: nar.HashingSink = field(default_factory=nar.HashingSink)
     modes_hold: bool = False
     """Whether files get the modes they are made with: no umask or ACL takes a bit of them."""
     climbing: set[str] = field(default_factory=set)
     """Folders below site-packages whose ELF files look for libraries in another wheel's folder."""
 
-    def directory(self, tree: _Tree, target: str, index: Mapping[str, Any]) -> None:
+    def write(self, tree: _Tree, index: Mapping[str, Any]) -> None:
         self.sink(nar.MAGIC)
-        os.mkdir(target, 0o755)
-        self.modes_hold = os.stat(target).st_mode & 0o777 == 0o755  # noqa: PLR2004 - as just made
-        self._directory(tree, target, "", index)
+        os.mkdir(self.target, 0o755)
+        mode = os.stat(self.target).st_mode
+        self.modes_hold = mode & 0o777 == 0o755  # noqa: PLR2004 - as just made
+        self._directory(tree, self.target, "", index)
 
     def _directory(self, tree: _Tree, target: str, place: str, index: Mapping[str, Any]) -> None:
         self.sink(nar.DIRECTORY_OPEN)
@@ -183,6 +193,11 @@ class _Writer:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         head = opening + nar.regular_open(size, executable=executable)
         tail = nar.regular_close(size) + nar.ENTRY_CLOSE
+        if self.older is not None:
+            older = f"{self.older}{path[len(self.target) :]}"
+            twin = Twin.find(older, path, size, mode)
+            if twin is not None:
+                return self._twin(twin, head, pieces, tail)
         descriptor = os.open(path, flags, mode)
         try:
             first = next(pieces, b"")
@@ -191,7 +206,7 @@ class _Writer:
                 _write(descriptor, first)
             else:
                 self.sink(head)
-                self._large(descriptor, first, pieces)
+                self._all(partial(_write, descriptor), first, pieces)
                 self.sink(tail)
             if not self.modes_hold:
                 os.fchmod(descriptor, mode)
@@ -200,11 +215,21 @@ class _Writer:
             os.close(descriptor)
         return first
 
-    def _large(self, descriptor: int, first: bytes, pieces: Iterator[bytes]) -> None:
+    def _twin(self, twin: Twin, head: bytes, pieces: Iterator[bytes], tail: bytes) -> bytes:
+        """Do it for a file that the older version may have, too."""
+        with twin:
+            first = next(pieces, b"")
+            self.sink(head)
+            self._all(twin.write, first, pieces)
+            self.sink(tail)
+            twin.finish()
+        return first
+
+    def _all(self, write: Callable[[bytes], object], first: bytes, pieces: Iterator[bytes]) -> None:
         piece: bytes | None = first
         while piece is not None:
             self.sink(piece)
-            _write(descriptor, piece)
+            write(piece)
             piece = next(pieces, None)
 
     def _look_at_elf(self, data: bytes | None, path: str, place: str) -> None:

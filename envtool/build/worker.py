@@ -52,7 +52,12 @@ class Workers:
             worker.kill()
 
     def unpack(
-        self, path: str, filename: str, target: str, on_bytes: Callable[[int], None]
+        self,
+        path: str,
+        filename: str,
+        target: str,
+        on_bytes: Callable[[int], None],
+        older: str | None = None,
     ) -> Unpacked:
         """Do what `envtool.build.unpack.unpack` does, in one of the workers.
 
@@ -62,7 +67,7 @@ class Workers:
         """
         worker = self._idle.get()
         try:
-            return worker.unpack(path, filename, target, on_bytes)
+            return worker.unpack(path, filename, target, on_bytes, older)
         finally:
             self._idle.put(worker)
 
@@ -91,13 +96,18 @@ class _Worker:
                     pipe.close()
 
     def unpack(
-        self, path: str, filename: str, target: str, on_bytes: Callable[[int], None]
+        self,
+        path: str,
+        filename: str,
+        target: str,
+        on_bytes: Callable[[int], None],
+        older: str | None = None,
     ) -> Unpacked:
         asked, answers = self._process.stdin, self._process.stdout
         assert asked is not None
         assert answers is not None
         try:
-            asked.write(json.dumps([path, filename, target]).encode() + b"\n")
+            asked.write(json.dumps([path, filename, target, older]).encode() + b"\n")
             asked.flush()
             for line in answers:
                 kind, *rest = json.loads(line)
@@ -130,12 +140,12 @@ def _died(filename: str) -> BuildError:
 def serve() -> None:
     """Be a worker, until standard input ends."""
     for line in sys.stdin.buffer:
-        path, filename, target = json.loads(line)
-        answer = _answer(path, filename, target, sys.stdout.buffer)
+        path, filename, target, older = json.loads(line)
+        answer = _answer(path, filename, target, older, sys.stdout.buffer)
         _say(sys.stdout.buffer, answer)
 
 
-def _answer(path: str, filename: str, target: str, out: IO[bytes]) -> list[Any]:
+def _answer(path: str, filename: str, target: str, older: str | None, out: IO[bytes]) -> list[Any]:
     pending = 0
 
     def on_bytes(count: int) -> None:
@@ -146,7 +156,7 @@ def _answer(path: str, filename: str, target: str, out: IO[bytes]) -> list[Any]:
             pending = 0
 
     try:
-        unpacked = unpack(path, filename, target, on_bytes)
+        unpacked = unpack(path, filename, target, on_bytes, older)
     except WheelError as error:
         return ["wheel", error.message, error.hint]
     except OSError as error:

@@ -22,7 +22,9 @@ _NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EAC
 def canonicalise(path: str) -> None:
     """Give the tree at `path` the modes and times of a store object; links are not followed.
 
-    Setuid, setgid and sticky bits go, and so do extended attributes and ACLs.
+    Setuid, setgid and sticky bits go, and so do extended attributes and ACLs. A file that has
+    other names becomes one of its own first, unless it is canonical already, as one that is
+    shared with another object of the store: what lies elsewhere is never changed.
 
     :raises StoreError: the tree holds a device, a socket or a FIFO.
     """
@@ -39,11 +41,29 @@ def canonicalise(path: str) -> None:
         mode = DIRECTORY_MODE
     elif kind == stat.S_IFREG:
         mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
+        if status.st_nlink > 1:
+            if is_canonical(status, mode):
+                return
+            _detach(path)
     else:
         raise StoreError(f"{path} is a device, socket or FIFO, which a store object cannot hold")
     _drop_attributes(path)
     os.chmod(path, mode)
     os.utime(path, (MTIME, MTIME))
+
+
+def is_canonical(status: os.stat_result, mode: int) -> bool:
+    """Return whether a regular file has this mode of a store object's file, and its time."""
+    return status.st_mode == stat.S_IFREG | mode and status.st_mtime_ns == MTIME * 1_000_000_000
+
+
+def _detach(path: str) -> None:
+    """Replace a file by a copy that has no other names."""
+    import shutil
+
+    copy = f"{os.path.dirname(path)}/.tmp-{os.getpid()}-{os.urandom(8).hex()}"
+    shutil.copyfile(path, copy, follow_symlinks=False)
+    os.rename(copy, path)
 
 
 def _drop_attributes(path: str) -> None:

@@ -158,8 +158,8 @@ class _Run:
     """By size and kind: the only such file so far, not read yet; None once there are more."""
     digests: dict[int, bytes] = field(default_factory=dict)
     """By inode, of files that have other names outside of the folder of links."""
-    chosen: dict[bytes, int] = field(default_factory=dict)
-    """By digest: the inode that its files are to have."""
+    chosen: dict[bytes, tuple[int, str]] = field(default_factory=dict)
+    """By digest: the inode that its files are to have, and its path in the folder of links."""
     met: set[int] = field(default_factory=set)
     """Inodes that files of the store have in the end, of those with more than one name."""
     files: int = 0
@@ -296,15 +296,16 @@ class _Run:
             if chosen is None:
                 return
             self.chosen[digest] = chosen
-        if chosen != file.inode:
+        inode, entry = chosen
+        if inode != file.inode:
             if not self.dry_run:
                 open_folder()
-                if not _replace(self._entry(digest), temporary, file.path):
+                if not _replace(entry, temporary, file.path):
                     self._count(file, file.inode)
                     return
             self.files += 1
             self.saved += file.size
-        self._count(file, chosen)
+        self._count(file, inode)
 
     def _count(self, file: _File, inode: int) -> None:
         """Note that a file of the store has, in the end, this inode."""
@@ -313,42 +314,39 @@ class _Run:
         else:
             self.met.add(inode)
 
-    def _entry(self, digest: bytes) -> str:
-        return f"{self.links}/{to_nix32(digest)}"
+    def _choose(self, file: _File, digest: bytes) -> tuple[int, str] | None:
+        """Return the inode for these contents and its path in the folder of links.
 
-    def _choose(self, file: _File, digest: bytes) -> int | None:
-        """Return the inode in the folder of links, which is the file's own if it was not there.
-
-        None: the file system refused another name for it.
+        It is the file's own if there was none. None: the file system refused another name for it.
         """
-        entry = self._entry(digest)
+        entry = f"{self.links}/{to_nix32(digest)}"
+        if self._admit(file, entry):
+            return file.inode, entry
         try:
             status = os.lstat(entry)
         except FileNotFoundError:
-            return self._admit(file, entry)
+            return None
         if status.st_ino == file.inode:
-            return file.inode
+            return file.inode, entry
         if _kind(status) == file.kind and file_digest(entry, file.kind, file.size) == digest:
-            return status.st_ino
+            return status.st_ino, entry
         self.damaged += 1
         if not self.dry_run:
-            with suppress(FileNotFoundError):
-                os.unlink(entry)
-        return self._admit(file, entry)
+            os.unlink(entry)
+        return (file.inode, entry) if self.dry_run or self._admit(file, entry) else None
 
-    def _admit(self, file: _File, entry: str) -> int | None:
+    def _admit(self, file: _File, entry: str) -> bool:
+        """Give the file this name in the folder of links; return False when it is not to be had."""
         if self.dry_run:
-            return file.inode
+            return not os.path.lexists(entry)
         try:
             os.link(file.path, entry, follow_symlinks=False)
-        except FileExistsError:
-            return None  # another run was faster; the next will make use of it
         except OSError as error:
-            if error.errno in _REFUSED or error.errno == errno.ENOENT:
-                return None
+            if error.errno in _REFUSED | {errno.EEXIST, errno.ENOENT}:
+                return False
             raise
         self.entries.add(file.inode)
-        return file.inode
+        return True
 
     @contextmanager
     def _temporary(self) -> Iterator[str]:
@@ -399,7 +397,7 @@ def _replace(entry: str, temporary: str, path: str) -> bool:
             os.link(entry, temporary, follow_symlinks=False)
         os.rename(temporary, path)
     except OSError as error:
-        if error.errno in _REFUSED or error.errno == errno.ENOENT:
+        if error.errno in _REFUSED | {errno.ENOENT}:
             return False
         raise
     return True

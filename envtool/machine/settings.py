@@ -29,6 +29,8 @@ class Settings:
     fsync: bool = True
     """Flush objects to the disk before they are registered. Without it a power cut may leave
     registered objects damaged; a killed process never does."""
+    optimise: bool = True
+    """Share files with older versions of an object while it is made."""
 
     @property
     def store(self) -> str:
@@ -75,8 +77,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     """Return the settings that the variables ask for.
 
     `ENVTOOL_ROOT` (absolute; default `envtool` below the user's data directory),
-    `ENVTOOL_JOBS` (default the processors at hand, at most 8), `ENVTOOL_OFFLINE` and
-    `ENVTOOL_FSYNC` (1 or 0). An empty variable counts as unset.
+    `ENVTOOL_JOBS` (default the processors at hand, at most 8), `ENVTOOL_OFFLINE`,
+    `ENVTOOL_FSYNC` and `ENVTOOL_OPTIMISE` (1 or 0). An empty variable counts as unset.
 
     :raises StoreError: a variable has another form, or no root can be determined or used.
     """
@@ -91,6 +93,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         jobs=_jobs(environ.get("ENVTOOL_JOBS", "")),
         offline=_flag(environ, "ENVTOOL_OFFLINE", default=False),
         fsync=_flag(environ, "ENVTOOL_FSYNC", default=True),
+        optimise=_flag(environ, "ENVTOOL_OPTIMISE", default=True),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from envtool.errors import StoreError
+from envtool.errors import FormatError, StoreError
 from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation, parse, render
 from envtool.formats.nix.hashing import Hash
@@ -28,6 +28,7 @@ from envtool.machine.disk import disk_errors
 from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
+from envtool.machine.sharing import older_versions, share
 from envtool.machine.tree import Exclude, dump_tree
 from envtool.values import value
 
@@ -114,7 +115,11 @@ class Store:
         return self.database.referrers(path)
 
     def read_derivation(self, path: StorePath) -> Derivation:
-        """Return the derivation in a `.drv` object. :raises StoreError: it is not there."""
+        """Return the derivation in a `.drv` object.
+
+        :raises StoreError: it is not there.
+        :raises FormatError: it is none, or its text is not the one that led to `path`.
+        """
         with (
             disk_errors(f"read derivation {path}"),
             open(
@@ -122,7 +127,30 @@ class Store:
             ) as file,
         ):
             text = file.read()
-        return parse(text, path.name.removesuffix(_DRV))
+        derivation = parse(text, path.name.removesuffix(_DRV))
+        data = text.encode("utf-8", "surrogateescape")
+        if (leads_to := make_text(path.name, data, derivation.references())) != path:
+            raise FormatError(
+                f"derivation {path} was changed on the disk: what it says belongs at {leads_to}",
+                hint="find out what else was: envtool store verify --contents",
+            )
+        return derivation
+
+    def check_derivations(self, paths: Iterable[StorePath]) -> dict[StorePath, Derivation]:
+        """Return the derivations in these `.drv` objects, checked as `check_derivation` says.
+
+        The objects need not be valid yet, nor those of their inputs.
+
+        :raises StoreError: one, or an input of one, is not there.
+        :raises FormatError: one must not be realised.
+        """
+        from envtool.formats.nix.validity import InputHashes, check_derivation
+
+        inputs = InputHashes(self.read_derivation)
+        found = {path: inputs.derivation(path) for path in paths}
+        for path, derivation in found.items():
+            check_derivation(path, derivation, inputs)
+        return found
 
     # -- locking
 
@@ -213,18 +241,16 @@ class Store:
     def register(self, infos: Sequence[PathInfo], outputs: Outputs | None = None) -> None:
         """Make placed objects valid, in one transaction.
 
-        `outputs` are those of the `.drv` objects among them; None: they are read.
+        `outputs` are those of the `.drv` objects among them; None: they are read,
+        and checked, since they come from elsewhere.
 
         :raises StoreError: a reference is neither valid nor in the batch; references within
             the batch form a cycle.
         """
         references_first({info.path: info.references for info in infos})
         if outputs is None:
-            outputs = {
-                info.path: _output_paths(self.read_derivation(info.path))
-                for info in infos
-                if info.path.endswith(_DRV)
-            }
+            found = self.check_derivations(info.path for info in infos if info.path.endswith(_DRV))
+            outputs = {path: _output_paths(each) for path, each in found.items()}
         self.database.register(infos, outputs)
 
     def add_text(self, name: str, data: bytes, references: Iterable[StorePath] = ()) -> StorePath:
@@ -302,6 +328,8 @@ class Store:
                 dump_tree(source, sink, exclude=exclude, target=temporary)
                 # The copy counts: the source may have changed since it was hashed.
                 path = make_source(name, sink.hash.digest)
+                for older in older_versions(self, [name]).values():
+                    share(temporary, older)
                 self.place(temporary, path, canonical=False)
             except BaseException:
                 delete_tree(temporary)
