@@ -1,5 +1,6 @@
 """How a command is declared: its words, its help that teaches, and what completes them."""
 
+import argparse
 import os
 from argparse import (
     SUPPRESS,
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from envtool.cli.session import Session
 
 __all__ = ["Commands", "Parser", "add_command", "add_family", "add_global_options", "completed_by"]
+
+# Our words are English; looking for translations of argparse's own costs each command 2 ms.
+argparse._ = str  # type: ignore[attr-defined]
 
 Run = Callable[["Session", Namespace], int]
 """Do what a command's words ask and return the exit code."""

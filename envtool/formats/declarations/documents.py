@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from envtool.errors import DeclarationError
 from envtool.formats.declarations.checked import Faults, Place, one_fault
-from envtool.formats.declarations.inline import find_block, has_unclosed_block
 from envtool.formats.declarations.toml_text import load
 from envtool.values import value
 
@@ -46,6 +45,8 @@ def _toml_document(text: str, file: str, lines_before: int = 0) -> Document:
 
 
 def _inline_document(script: str, file: str) -> Document:
+    from envtool.formats.declarations.inline import find_block, has_unclosed_block
+
     block = find_block(script, file=file)
     if block is not None:
         return _toml_document(block.content, file, block.line - 1)
