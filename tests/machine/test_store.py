@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from envtool.errors import StoreError
+from envtool.errors import FormatError, StoreError
 from envtool.formats.nix import nar
-from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
+from envtool.formats.nix.derivation import Derivation, Output, render, with_output_paths
 from envtool.formats.nix.storepath import StorePath, make_source, make_text
 from envtool.machine import locks
 from envtool.machine.database import PathInfo
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text
 from envtool.machine.verify import verify
+from envtool.values import replace
 
 CHILDREN = Path(__file__).parent / "children"
 
@@ -100,6 +101,33 @@ def test_derivations_that_are_there_are_not_written_again(store: Store) -> None:
 def test_reading_a_derivation_that_is_not_there_is_an_error(store: Store) -> None:
     with pytest.raises(StoreError, match="No such file"):
         store.read_derivation(make_text("a.drv", b""))
+
+
+def test_derivation_that_was_changed_on_the_disk_is_not_read(store: Store) -> None:
+    (path,) = store.add_derivations([derivation("a")])
+    file = Path(store.physical(path))
+    file.chmod(0o644)
+    file.write_text(file.read_text().replace('"/b"', '"/c"'))
+    with pytest.raises(FormatError, match=r"a.drv was changed on the disk") as caught:
+        store.read_derivation(path)
+    assert caught.value.hint == "find out what else was: envtool store verify --contents"
+
+
+def test_derivation_from_elsewhere_whose_output_is_not_its_own_is_not_registered(
+    store: Store,
+) -> None:
+    other = derivation("other").output_path()
+    liar = replace(derivation("a"), outputs={"out": Output(other)}, environment={})
+    with pytest.raises(FormatError, match=r"output 'out' is .*-other, but its inputs lead to"):
+        store.add_text("a.drv", render(liar).encode())
+    assert not store.is_valid(make_text("a.drv", render(liar).encode()))
+
+
+def test_derivation_from_elsewhere_is_registered_with_its_outputs(store: Store) -> None:
+    source = store.add_text("source", b"")
+    text = render(derivation("a", source)).encode()
+    path = store.add_text("a.drv", text, [source])
+    assert store.database.outputs([path])[path] == {"out": derivation("a", source).output_path()}
 
 
 # -- trees
