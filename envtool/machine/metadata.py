@@ -35,9 +35,8 @@ def canonicalise(path: str) -> None:
         return
     if kind == stat.S_IFDIR:
         os.chmod(path, 0o700)
-        with os.scandir(path) as entries:
-            for entry in entries:
-                canonicalise(entry.path)
+        for name in os.listdir(path):
+            canonicalise(f"{path}/{name}")
         mode = DIRECTORY_MODE
     elif kind == stat.S_IFREG:
         mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE

@@ -79,19 +79,18 @@ def share(tree: str, older: str) -> int:
     folders = [""]
     while folders:
         below = folders.pop()
-        with os.scandir(f"{tree}{below}") as entries:
-            for entry in entries:
-                place = f"{below}/{entry.name}"
-                if not entry.is_dir(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    shared += _share(entry.path, f"{older}{place}", link, status)
-                elif os.path.isdir(f"{older}{place}"):
-                    folders.append(place)
+        for name in os.listdir(f"{tree}{below}"):
+            place = f"{below}/{name}"
+            status = os.lstat(f"{tree}{place}")
+            if not stat.S_ISDIR(status.st_mode):
+                shared += _share(f"{tree}{place}", f"{older}{place}", link, status)
+            elif os.path.isdir(f"{older}{place}"):
+                folders.append(place)
     return shared
 
 
 def _share(path: str, older: str, link: str, status: os.stat_result) -> int:
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         return 0
     mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
     twin = Twin.find(older, link, status.st_size, mode)
