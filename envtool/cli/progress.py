@@ -22,6 +22,7 @@ WORDS: dict[Kind, tuple[str, str, str]] = {
     "build": ("building", "built", "derivations"),
     "compose": ("composing", "composed", "environments"),
     "collect": ("collecting", "collected", "store paths"),
+    "optimise": ("optimising", "optimised", "store paths"),
 }
 """What is being done, what was done, and to what, by kind of step."""
 

@@ -33,10 +33,8 @@ from envtool.machine.disk import disk_errors
 from envtool.machine.links import LINKS
 from envtool.machine.metadata import DIRECTORY_MODE, EXECUTABLE_MODE, FILE_MODE, MTIME
 from envtool.machine.store import Store
+from envtool.reporting import Reporter, Step
 from envtool.values import value
-
-OnPath = Callable[[StorePath, int], object]
-"""Called after each valid path with the bytes of its NAR."""
 
 _BATCH = 64
 """Store paths that are worked on at once."""
@@ -89,11 +87,7 @@ class _File(NamedTuple):
     """Hard links when it was seen."""
 
 
-def _ignore(path: StorePath, size: int) -> None:
-    """Hear nothing."""
-
-
-def optimise(store: Store, *, dry_run: bool = False, on_path: OnPath = _ignore) -> Optimised:
+def optimise(store: Store, reporter: Reporter, *, dry_run: bool = False) -> Optimised:
     """Replace identical files of the valid paths by hard links; `dry_run` only counts.
 
     An interrupt leaves what is done as it is.
@@ -104,14 +98,19 @@ def optimise(store: Store, *, dry_run: bool = False, on_path: OnPath = _ignore) 
         sizes = store.database.sizes()
         if not dry_run and sizes and not _links_work(store):
             return Optimised(0, 0, 0, 0, supported=False)
+        reporter.expect("optimise", len(sizes), sum(sizes.values()))
         with _hashers(store.settings.jobs) as hashers:
             run = _Run(store, hashers, dry_run)
             paths = sorted(sizes)
             for start in range(0, len(paths), _BATCH):
                 batch = paths[start : start + _BATCH]
+                steps = [Step("optimise", path, sizes[path]) for path in batch]
+                for step in steps:
+                    reporter.start(step)
                 run.batch(batch)
-                for path in batch:
-                    on_path(path, sizes[path])
+                for step in steps:
+                    reporter.advance(step, step.size or 0)
+                    reporter.finish(step)
     return Optimised(run.files, run.saved, run.total, run.damaged)
 
 

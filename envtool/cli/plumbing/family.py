@@ -13,8 +13,15 @@ def _archives(family: "Commands[Parser]") -> None:
     archives.add_commands(family)
 
 
+def _optimise(family: "Commands[Parser]") -> None:
+    from envtool.cli.plumbing import optimise
+
+    optimise.add_commands(family)
+
+
 THEMES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _archives: ("add",),
+    _optimise: ("optimise",),
 }
 """What adds which commands, so that a command line costs the parser of its own theme only."""
 
