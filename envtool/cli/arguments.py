@@ -145,7 +145,7 @@ def add_family(
 
 
 def completed_by(action: Action, kind: str) -> None:
-    """Let the shell complete an argument with files, environments, generations or packages."""
+    """Let the shell complete an argument with files, environments, store paths or the like."""
     action.completed_by = kind  # type: ignore[attr-defined] # argparse's own way to carry more
 
 

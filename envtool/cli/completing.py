@@ -70,18 +70,19 @@ class _Place:
             yield ":files", ""
         elif current.startswith("--") and "=" in current:
             name = current.partition("=")[0]
-            for found, meaning in _values(_option(self.parser, name), session):
+            typed = current.partition("=")[2]
+            for found, meaning in _values(_option(self.parser, name), typed, session):
                 yield found if found.startswith(":") else f"{name}={found}", meaning
         elif current.startswith("-"):
             for option in self.parser.options():
                 yield option.option_strings[-1], option.help or ""
         elif self.waiting is not None:
-            yield from _values(self.waiting, session)
+            yield from _values(self.waiting, current, session)
         elif self.parser.commands():
             for name, parser in self.parser.commands().items():
                 yield name, (parser.description or "").partition(".\n")[0]
         else:
-            yield from _values(self._operand(), session)
+            yield from _values(self._operand(), current, session)
 
     def _operand(self) -> Action | None:
         operands = self.parser.operands()
@@ -109,7 +110,7 @@ def _taking(option: Action | None) -> Action | None:
     return option if option is not None and option.nargs != 0 else None
 
 
-def _values(action: Action | None, session: Session) -> Iterator[tuple[str, str]]:
+def _values(action: Action | None, current: str, session: Session) -> Iterator[tuple[str, str]]:
     if action is None:
         return
     kind = getattr(action, "completed_by", None)
@@ -117,6 +118,12 @@ def _values(action: Action | None, session: Session) -> Iterator[tuple[str, str]
         yield from ((str(choice), "") for choice in action.choices)
     elif kind in LEFT_TO_THE_SHELL:
         yield f":{kind}", ""
+    elif kind == "store paths":
+        # A store may have 100,000: only those that begin so are asked for.
+        from envtool.cli.plumbing.places import beginnings
+
+        yield ":files", ""
+        yield from beginnings(session, current)
     elif kind is not None:
         yield from _SOURCES[kind](session)
 

@@ -61,11 +61,19 @@ def _show(shape: dict[str, Any], terminal: "Terminal") -> None:
         terminal.complain(f"\n{shape['message']}")
     else:
         label = terminal.style("error:", "red", stream=sys.stderr)
-        terminal.complain(f"{label} {shape['message']}")
+        terminal.complain(f"{label} {_printable(shape['message'])}")
         if shape["hint"]:
             terminal.complain(
                 f"{terminal.style('hint:', 'cyan', stream=sys.stderr)} {shape['hint']}"
             )
+
+
+def _printable(message: str) -> str:
+    """Escape control characters but line ends: a file's name must not steer the terminal."""
+    return "".join(
+        each if (each >= " " and each != "\x7f") or each in "\n\t" else f"\\x{ord(each):02x}"
+        for each in message
+    )
 
 
 def _shape(kind: str, message: str, hint: str | None = None) -> dict[str, Any]:

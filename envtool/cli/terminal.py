@@ -51,6 +51,13 @@ class Terminal:
         self.release()
         _write(sys.stdout, json.dumps(value, indent=2))
 
+    def result_bytes(self, data: bytes) -> None:
+        """Write a piece of what was asked for as it is, such as of a file."""
+        self.release()
+        with _output():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+
     def say(self, text: str) -> None:
         """Print a sentence about the work on stderr; not when quiet."""
         if not self.quiet:

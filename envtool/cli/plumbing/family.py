@@ -13,6 +13,30 @@ def _archives(family: "Commands[Parser]") -> None:
     archives.add_commands(family)
 
 
+def _contents(family: "Commands[Parser]") -> None:
+    from envtool.cli.plumbing import contents
+
+    contents.add_commands(family)
+
+
+def _information(family: "Commands[Parser]") -> None:
+    from envtool.cli.plumbing import information
+
+    information.add_commands(family)
+
+
+def _relations(family: "Commands[Parser]") -> None:
+    from envtool.cli.plumbing import relations
+
+    relations.add_commands(family)
+
+
+def _deleting(family: "Commands[Parser]") -> None:
+    from envtool.cli.plumbing import deleting
+
+    deleting.add_commands(family)
+
+
 def _optimise(family: "Commands[Parser]") -> None:
     from envtool.cli.plumbing import optimise
 
@@ -20,7 +44,11 @@ def _optimise(family: "Commands[Parser]") -> None:
 
 
 THEMES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
-    _archives: ("add",),
+    _archives: ("add", "dump", "restore", "hash"),
+    _contents: ("ls", "cat"),
+    _information: ("path-info", "deriver", "log", "diff-closures"),
+    _relations: ("references", "referrers", "closure", "roots", "why-depends", "graph"),
+    _deleting: ("delete",),
     _optimise: ("optimise",),
 }
 """What adds which commands, so that a command line costs the parser of its own theme only."""
