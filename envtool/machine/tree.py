@@ -45,8 +45,6 @@ def _dump(
 def _dump_directory(
     source: str, relative: str, sink: nar.Sink, exclude: Exclude | None, target: str | None
 ) -> None:
-    if relative.count("/") >= nar.MAX_DEPTH - 1:
-        raise StoreError(f"{source} is nested deeper than {nar.MAX_DEPTH} directories")
     if target is not None:
         os.mkdir(target)
     sink(nar.DIRECTORY_OPEN)

@@ -5,24 +5,35 @@ Of the metadata only the owner's execute bit is kept; entries are sorted bytewis
 "Nix Archive (NAR) Format").
 
 The token constants and `regular_open` let a caller that has the contents in hand, such as the
-wheel unpacker, produce the NAR while it writes the files.
+wheel unpacker, produce the NAR while it writes the files. `Dumper` is for one that reads a tree
+and does more with it than `dump`, such as copying it.
+
+How deep a tree may be nested is not limited by itself, but Linux takes paths of 4095 bytes.
 """
 
+import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from envtool.errors import FormatError
 from envtool.formats.nix.hashing import Hash
+
+if TYPE_CHECKING:
+    from threading import Thread
 
 Sink = Callable[[bytes], object]
 """Takes the stream piece by piece."""
 
 CHUNK = 1 << 20
-MAX_DEPTH = 256
-"""Deeper trees are refused, before Python's recursion limit (1000 frames) refuses them."""
+"""Bytes of the largest piece that a sink gets."""
+_JOINED = 1 << 18
+"""Smaller pieces are joined up to about so many bytes."""
+_AHEAD = 4
+"""Pieces that may wait for the thread that hashes them."""
 _MAX_NAME = 255
 _MAX_PATH = 4095
 _WORD = 8
@@ -39,12 +50,24 @@ OPEN = token(b"(")
 CLOSE = token(b")")
 DIRECTORY_OPEN = OPEN + token(b"type") + token(b"directory")
 ENTRY_CLOSE = CLOSE
-_REGULAR = OPEN + token(b"type") + token(b"regular")
+_NODE_OPEN = OPEN + token(b"type")
+_REGULAR_WORD = token(b"regular")
+_SYMLINK_WORD = token(b"symlink")
+_DIRECTORY_WORD = token(b"directory")
+_SHORT = len(_REGULAR_WORD)
+"""Bytes of every token of up to eight, all of the NAR's words but two among them."""
 _CONTENTS = token(b"contents")
 _EXECUTABLE = token(b"executable") + token(b"")
-_SYMLINK = OPEN + token(b"type") + token(b"symlink") + token(b"target")
-_ENTRY = token(b"entry") + OPEN + token(b"name")
+_TARGET = token(b"target")
+_ENTRY_WORD = token(b"entry")
+_NAME_OPEN = OPEN + token(b"name")
 _NODE = token(b"node")
+_NAME_CLOSE = _NODE + _NODE_OPEN
+_REGULAR = _NODE_OPEN + _REGULAR_WORD
+_SYMLINK = _NODE_OPEN + _SYMLINK_WORD + _TARGET
+_ENTRY = _ENTRY_WORD + _NAME_OPEN
+_FORBIDDEN = frozenset({b"", b".", b".."})
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def regular_open(size: int, *, executable: bool) -> bytes:
@@ -88,60 +111,187 @@ class HashingSink:
         return Hash("sha256", self._hash.digest())
 
 
+class _AsideSink(HashingSink):
+    """Hashes in a thread, once there is enough to make that worth while.
+
+    SHA-256 of a large piece lets other threads run, such as the one that reads the next piece.
+    """
+
+    __slots__ = ("_pieces", "_thread")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread: Thread | None = None
+
+    def __call__(self, data: bytes | memoryview) -> None:
+        self.size += len(data)
+        if self._thread is not None:
+            self._pieces.put(data)
+        elif self.size <= CHUNK:
+            self._hash.update(data)
+        else:
+            self._start()
+            self._pieces.put(data)
+
+    def _start(self) -> None:
+        from queue import Queue
+        from threading import Thread
+
+        self._pieces: Queue[bytes | memoryview | None] = Queue(_AHEAD)
+        self._thread = Thread(target=self._work, name="hash", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while (data := self._pieces.get()) is not None:
+            self._hash.update(data)
+
+    def finish(self) -> None:
+        """Wait until all is hashed."""
+        if self._thread is not None:
+            self._pieces.put(None)
+            self._thread.join()
+            self._thread = None
+
+    @property
+    def hash(self) -> Hash:
+        """The hash of everything so far."""
+        self.finish()
+        return Hash("sha256", self._hash.digest())
+
+
+@contextmanager
+def hashing_aside() -> Iterator[HashingSink]:
+    """Lend a sink that hashes large trees in a thread of its own; what it gets must not change."""
+    sink = _AsideSink()
+    try:
+        yield sink
+    finally:
+        sink.finish()
+
+
 def dump(path: str, sink: Sink) -> None:
     """Write the tree at `path` to `sink` as a NAR; symlinks are not followed.
 
     :raises FormatError: the tree holds a device, a socket or a FIFO, is too deep or changes.
     :raises OSError: something in the tree cannot be read.
     """
-    sink(MAGIC)
-    _dump_node(os.fsencode(path), sink, 0)
+    Dumper(sink).dump(path)
 
 
 def hash_path(path: str) -> tuple[Hash, int]:
     """Return the SHA-256 and the size in bytes of the NAR of the tree at `path`."""
-    sink = HashingSink()
-    dump(path, sink)
-    return sink.hash, sink.size
+    with hashing_aside() as sink:
+        dump(path, sink)
+        return sink.hash, sink.size
 
 
-def _dump_node(path: bytes, sink: Sink, depth: int) -> None:
-    status = os.lstat(path)
-    if stat.S_ISDIR(status.st_mode):
-        _dump_directory(path, sink, depth)
-    elif stat.S_ISREG(status.st_mode):
-        _dump_regular(path, status, sink)
-    elif stat.S_ISLNK(status.st_mode):
-        sink(symlink_node(os.readlink(path)))
-    else:
-        raise FormatError(
-            f"{os.fsdecode(path)} has an unsupported type: not file, directory or link"
-        )
+class Dumper:
+    """Reads a tree in the order of its NAR; a subclass may leave out entries, or copy the rest."""
 
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._folders: list[tuple[bytes, Iterator[bytes]]] = []
+        """Those that are open, outermost first, each with what is left of its names."""
 
-def _dump_directory(path: bytes, sink: Sink, depth: int) -> None:
-    if depth >= MAX_DEPTH:
-        raise FormatError(f"{os.fsdecode(path)} is nested deeper than {MAX_DEPTH} directories")
-    sink(DIRECTORY_OPEN)
-    for name in sorted(os.listdir(path)):
-        sink(entry_open(name))
-        _dump_node(os.path.join(path, name), sink, depth + 1)
-        sink(ENTRY_CLOSE)
-    sink(CLOSE)
+    def dump(self, path: str) -> None:
+        """Write the tree at `path` to the sink; see the function of this name."""
+        try:
+            self._tree(os.fsencode(path))
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise FormatError(
+                    f"{path} is nested too deep: it holds a path of more than {_MAX_PATH} bytes"
+                ) from error
+            raise
 
+    def names(self, folder: bytes) -> list[bytes]:
+        """Return the entries of the folder that count, in any order; it has just been met."""
+        return os.listdir(folder)
 
-def _dump_regular(path: bytes, status: os.stat_result, sink: Sink) -> None:
-    size = status.st_size
-    sink(regular_open(size, executable=bool(status.st_mode & stat.S_IXUSR)))
-    left = size
-    with open(path, "rb", buffering=0) as file:
-        while left:
-            data = file.read(min(left, CHUNK))
-            if not data:
-                raise FormatError(f"{os.fsdecode(path)} shrank while it was read")
-            sink(data)
-            left -= len(data)
-    sink(regular_close(size))
+    def left(self, folder: bytes) -> None:
+        """Hear that all of the folder has been read."""
+
+    def opened(self, path: bytes, status: os.stat_result) -> Callable[[bytes], object] | None:
+        """Return what else is to get the contents of the file, in pieces, if anything is."""
+
+    def closed(self) -> None:
+        """Hear that all of that file has been read."""
+
+    def linked(self, path: bytes, target: bytes) -> None:
+        """Hear of a symlink."""
+
+    def _tree(self, path: bytes) -> None:
+        self._node(path, MAGIC, b"")
+        while self._folders:
+            folder, names = self._folders[-1]
+            for name in names:
+                if self._node(b"%b/%b" % (folder, name), entry_open(name), ENTRY_CLOSE):
+                    break
+            else:
+                self._folders.pop()
+                self.left(folder)
+                self._put(CLOSE + ENTRY_CLOSE if self._folders else CLOSE)
+        self._flush()
+
+    def _node(self, path: bytes, before: bytes, after: bytes) -> bool:
+        """Write a node with what stands around it; of a folder its beginning, and return True."""
+        status = os.lstat(path)
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFREG:
+            self._regular(path, status, before, after)
+        elif kind == stat.S_IFDIR:
+            self._put(before + DIRECTORY_OPEN)
+            self._folders.append((path, iter(sorted(self.names(path)))))
+            return True
+        elif kind == stat.S_IFLNK:
+            target = os.readlink(path)
+            self.linked(path, target)
+            self._put(before + symlink_node(target) + after)
+        else:
+            raise FormatError(
+                f"{os.fsdecode(path)} has an unsupported type: not file, directory or link"
+            )
+        return False
+
+    def _regular(self, path: bytes, status: os.stat_result, before: bytes, after: bytes) -> None:
+        size = status.st_size
+        # It may have been replaced by a FIFO since: opening must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            copy = self.opened(path, status)
+            self._put(before + regular_open(size, executable=bool(status.st_mode & stat.S_IXUSR)))
+            left = size
+            while left:
+                data = os.read(descriptor, min(left, CHUNK))
+                if not data:
+                    raise FormatError(f"{os.fsdecode(path)} shrank while it was read")
+                self._put(data)
+                if copy is not None:
+                    copy(data)
+                left -= len(data)
+            self._put(regular_close(size) + after)
+        finally:
+            os.close(descriptor)
+        if copy is not None:
+            self.closed()
+
+    def _put(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > CHUNK:
+            self._flush()
+            self._size = len(data)
+        self._pieces.append(data)
+        if self._size >= _JOINED:
+            self._flush()
+
+    def _flush(self) -> None:
+        pieces = self._pieces
+        if pieces:
+            self._sink(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._pieces = []
+        self._size = 0
 
 
 def restore(source: BinaryIO, target: str) -> None:
@@ -149,7 +299,8 @@ def restore(source: BinaryIO, target: str) -> None:
 
     Nothing outside `target` is touched whatever the NAR says. Modes are 0644, or 0755 for
     directories and executables, under the umask; the store canonicalises afterwards. On any
-    error what was created is removed. Bytes after the NAR are left unread.
+    error what was created is removed. Bytes after the NAR are left unread; give a `source` with
+    a large buffer.
 
     :raises FormatError: malformed: truncated, unsorted or forbidden names, padding, type; or a
         tree that no file system of this machine can hold.
@@ -157,31 +308,155 @@ def restore(source: BinaryIO, target: str) -> None:
     """
     if os.path.lexists(target):
         raise FormatError(f"{target} exists already; a NAR is restored to a new path")
-    reader = _Reader(source)
     try:
-        reader.expect(b"nix-archive-1")
-        _restore_node(reader, os.fsencode(target), 0)
+        _Restorer(source).restore(os.fsencode(target))
     except BaseException:
-        _remove(target)
+        _remove(os.fsencode(target))
         raise
 
 
-def _remove(target: str) -> None:
-    import shutil
+def _remove(target: bytes) -> None:
+    """Delete what was restored; no recursion, since it may be deeper than Python's stack."""
+    folders: list[bytes] = []
+    todo = [target] if os.path.lexists(target) else []
+    while todo:
+        path = todo.pop()
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            folders.append(path)
+            todo += [b"%b/%b" % (path, name) for name in os.listdir(path)]
+        else:
+            os.unlink(path)
+    for folder in reversed(folders):
+        os.rmdir(folder)
 
-    if os.path.isdir(target) and not os.path.islink(target):
-        shutil.rmtree(target)
-    elif os.path.lexists(target):
-        os.unlink(target)
 
+class _Restorer:
+    """Reads a NAR and makes its tree.
 
-class _Reader:
-    """Reads tokens; every refusal says what was expected."""
+    It reads at once what any NAR must have there, so that a file costs five small reads and not
+    twenty, and yet not a byte behind the end is touched.
+    """
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
+        self._folders: list[bytes] = []
+        """Paths of those that are open, outermost first."""
+        self._previous: list[bytes] = []
+        """The last name in each of them."""
 
-    def exactly(self, size: int) -> bytes:
+    def restore(self, target: bytes) -> None:
+        self._expect(MAGIC + _NODE_OPEN)
+        self._node(target, self._exactly(_SHORT))
+        while self._folders:
+            word = self._exactly(_SHORT)
+            if word == _ENTRY_WORD:
+                self._entry()
+            elif word == CLOSE:
+                self._folders.pop()
+                self._previous.pop()
+                if self._folders:
+                    self._expect(ENTRY_CLOSE)
+            else:
+                raise FormatError(f"the NAR has {_word(word)!r} where an entry must stand")
+
+    def _entry(self) -> None:
+        head = self._exactly(len(_NAME_OPEN) + _WORD)
+        if not head.startswith(_NAME_OPEN):
+            raise _unlike(head, _NAME_OPEN)
+        size = int.from_bytes(head[-_WORD:], "little")
+        data = self._sized(size, _MAX_NAME, _NAME_CLOSE, _SHORT)
+        name = data[:size]
+        if name in _FORBIDDEN or b"/" in name or b"\0" in name:
+            raise FormatError(f"the NAR has the forbidden name {name!r}")
+        previous = self._previous[-1]
+        if name <= previous:
+            raise FormatError(f"the NAR has {name!r} after {previous!r}: not sorted, or twice")
+        self._previous[-1] = name
+        self._node(b"%b/%b" % (self._folders[-1], name), data[-_SHORT:])
+
+    def _node(self, path: bytes, kind: bytes) -> None:
+        """Make what is at `path`; `kind` has been read as far as all kinds are long."""
+        if len(path) > _MAX_PATH:
+            raise FormatError(
+                f"the NAR is nested too deep: it needs a path of more than {_MAX_PATH} bytes"
+            )
+        if kind == _REGULAR_WORD:
+            self._regular(path)
+        elif kind == _SYMLINK_WORD:
+            self._symlink(path)
+        elif _DIRECTORY_WORD.startswith(kind):
+            rest = self._exactly(len(_DIRECTORY_WORD) - _SHORT)
+            if kind + rest != _DIRECTORY_WORD:
+                raise _unlike(kind + rest, _DIRECTORY_WORD)
+            os.mkdir(path)
+            self._folders.append(path)
+            self._previous.append(b"")
+        else:
+            raise FormatError(f"the NAR has a node of unknown type {_word(kind)!r}")
+
+    def _symlink(self, path: bytes) -> None:
+        self._expect(_TARGET)
+        size = int.from_bytes(self._exactly(_WORD), "little")
+        target = self._sized(size, _MAX_PATH, self._closing())[:size]
+        if not target or b"\0" in target:
+            raise FormatError(f"the NAR has a symlink with the target {target!r}")
+        os.symlink(target, path)
+
+    def _regular(self, path: bytes) -> None:
+        head = self._exactly(len(_CONTENTS) + _WORD)
+        mode = 0o666
+        if _EXECUTABLE.startswith(head):
+            mode = 0o777
+            self._expect(_EXECUTABLE[len(head) :])
+            head = self._exactly(len(_CONTENTS) + _WORD)
+        if not head.startswith(_CONTENTS):
+            raise _unlike(head, _CONTENTS)
+        size = int.from_bytes(head[-_WORD:], "little")
+        if size > CHUNK:
+            self._large(path, mode, size)
+            return
+        data = self._sized(size, CHUNK, self._closing())
+        descriptor = os.open(path, _NEW, mode)
+        try:
+            _write(descriptor, memoryview(data)[:size])
+        finally:
+            os.close(descriptor)
+
+    def _large(self, path: bytes, mode: int, size: int) -> None:
+        descriptor = os.open(path, _NEW, mode)
+        try:
+            left = size
+            while left > CHUNK:
+                _write(descriptor, memoryview(self._exactly(CHUNK)))
+                left -= CHUNK
+            _write(descriptor, memoryview(self._sized(left, CHUNK, self._closing()))[:left])
+        finally:
+            os.close(descriptor)
+
+    def _closing(self) -> bytes:
+        """Return what stands after a file's contents or a symlink's target, and its padding."""
+        return CLOSE + ENTRY_CLOSE if self._folders else CLOSE
+
+    def _sized(self, size: int, limit: int, closing: bytes, more: int = 0) -> bytes:
+        """Return `size` bytes with their padding, `closing`, and `more` bytes after it."""
+        if size > limit:
+            raise FormatError(
+                f"the NAR has a token of {size} bytes where at most {limit} can stand"
+            )
+        end = size + -size % _WORD
+        data = self._exactly(end + len(closing) + more)
+        if data[size:end] != _ZEROS[: end - size]:
+            raise FormatError("the NAR has non-zero padding")
+        if not data.startswith(closing, end):
+            raise _unlike(data[end:], closing)
+        return data
+
+    def _expect(self, wanted: bytes) -> None:
+        found = self._exactly(len(wanted))
+        if found != wanted:
+            raise _unlike(found, wanted)
+
+    def _exactly(self, size: int) -> bytes:
         data = self._source.read(size)
         # A pipe or socket without a buffer gives what it has.
         while len(data) < size and (more := self._source.read(size - len(data))):
@@ -190,94 +465,26 @@ class _Reader:
             raise FormatError("the NAR is truncated")
         return data
 
-    def length(self) -> int:
-        return int.from_bytes(self.exactly(_WORD), "little")
 
-    def padding(self, size: int) -> None:
-        if (rest := -size % _WORD) and self.exactly(rest) != _ZEROS[:rest]:
-            raise FormatError("the NAR has non-zero padding")
-
-    def token(self, limit: int) -> bytes:
-        size = self.length()
-        if size > limit:
-            raise FormatError(
-                f"the NAR has a token of {size} bytes where at most {limit} can stand"
-            )
-        data = self.exactly(size)
-        self.padding(size)
-        return data
-
-    def expect(self, wanted: bytes) -> None:
-        found = self.token(_MAX_NAME)
-        if found != wanted:
-            raise FormatError(f"the NAR has {found!r} where {wanted!r} must stand")
+def _write(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
-def _restore_node(reader: _Reader, target: bytes, depth: int) -> None:
-    reader.expect(b"(")
-    reader.expect(b"type")
-    kind = reader.token(_MAX_NAME)
-    if len(target) > _MAX_PATH:
-        raise FormatError(f"the NAR needs a path of more than {_MAX_PATH} bytes")
-    if kind == b"directory":
-        _restore_directory(reader, target, depth)
-    elif kind == b"regular":
-        _restore_regular(reader, target)
-    elif kind == b"symlink":
-        _restore_symlink(reader, target)
-    else:
-        raise FormatError(f"the NAR has a node of unknown type {kind!r}")
+def _word(found: bytes) -> bytes:
+    """Return the text of the token at the front, for a message."""
+    return found[_WORD : _WORD + int.from_bytes(found[:_WORD], "little")]
 
 
-def _restore_directory(reader: _Reader, target: bytes, depth: int) -> None:
-    if depth >= MAX_DEPTH:
-        raise FormatError(f"the NAR is nested deeper than {MAX_DEPTH} directories")
-    os.mkdir(target)
-    previous = b""
-    while (word := reader.token(_MAX_NAME)) != b")":
-        if word != b"entry":
-            raise FormatError(f"the NAR has {word!r} where an entry must stand")
-        reader.expect(b"(")
-        reader.expect(b"name")
-        name = _checked_name(reader.token(_MAX_NAME), previous)
-        reader.expect(b"node")
-        _restore_node(reader, os.path.join(target, name), depth + 1)
-        reader.expect(b")")
-        previous = name
-
-
-def _restore_symlink(reader: _Reader, target: bytes) -> None:
-    reader.expect(b"target")
-    link = reader.token(_MAX_PATH)
-    if not link or b"\0" in link:
-        raise FormatError(f"the NAR has a symlink with the target {link!r}")
-    os.symlink(link, target)
-    reader.expect(b")")
-
-
-def _checked_name(name: bytes, previous: bytes) -> bytes:
-    if name in {b"", b".", b".."} or b"/" in name or b"\0" in name:
-        raise FormatError(f"the NAR has the forbidden name {name!r}")
-    if name <= previous:
-        raise FormatError(f"the NAR has {name!r} after {previous!r}: not sorted, or twice")
-    return name
-
-
-def _restore_regular(reader: _Reader, target: bytes) -> None:
-    word = reader.token(_MAX_NAME)
-    executable = word == b"executable"
-    if executable:
-        reader.expect(b"")
-        word = reader.token(_MAX_NAME)
-    if word != b"contents":
-        raise FormatError(f"the NAR has {word!r} where contents must stand")
-    size = left = reader.length()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    # Buffered, since a raw write may stop short without an error when the disk fills up.
-    with open(os.open(target, flags, 0o777 if executable else 0o666), "wb") as file:
-        while left:
-            data = reader.exactly(min(left, CHUNK))
-            file.write(data)
-            left -= len(data)
-    reader.padding(size)
-    reader.expect(b")")
+def _unlike(found: bytes, wanted: bytes) -> FormatError:
+    """Return the error for the first token that is not the wanted one."""
+    at = 0
+    while wanted[at:]:
+        word = _word(wanted[at:])
+        end = at + len(token(word))
+        if found[at:end] != wanted[at:end]:
+            if found[at : at + _WORD + len(word)] == wanted[at : at + _WORD + len(word)]:
+                break
+            return FormatError(f"the NAR has {_word(found[at:])!r} where {word!r} must stand")
+        at = end
+    return FormatError("the NAR has non-zero padding")
