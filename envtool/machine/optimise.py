@@ -19,43 +19,40 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Self
 
-from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import to_nix32
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.disk import disk_errors
+from envtool.machine.leaves import Leaf, kind_of, leaf_digest, leaves
 from envtool.machine.links import LINKS
-from envtool.machine.metadata import DIRECTORY_MODE, EXECUTABLE_MODE, FILE_MODE, MTIME
+from envtool.machine.metadata import DIRECTORY_MODE, MTIME
 from envtool.machine.store import Store
 from envtool.reporting import Reporter, Step
 from envtool.values import value
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 _BATCH = 64
 """Store paths that are worked on at once."""
-_TASK = 1 << 20
-"""Bytes that a thread reads before it takes its next files."""
+_LARGE = 1 << 18
+"""Bytes of a file that is worth a thread; smaller ones are hashed sooner than handed over."""
 _REFUSED = frozenset(
     {
         errno.EMLINK,  # this file has as many names as the file system allows
         errno.EPERM,  # no hard links here, or not to what another user owns (proc(5))
+        errno.EACCES,  # another user's folder
         errno.ENOTSUP,
         errno.ENOSYS,
         errno.EXDEV,  # the folder of links lies elsewhere
         errno.ENOSPC,  # ext4 says so, too, when the folder of links is full
+        errno.ENOENT,  # somebody deleted it meanwhile
     }
 )
 """Reasons for which a file is quietly left as it is."""
-_UNREADABLE = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EINVAL})
-"""It is gone, another user's, or has become another sort of file."""
-_PLAIN, _EXECUTABLE, _SYMLINK = range(3)
-_KINDS = {stat.S_IFREG | FILE_MODE: _PLAIN, stat.S_IFREG | EXECUTABLE_MODE: _EXECUTABLE}
-"""Modes that a file of the store has; one with another was tampered with and is left alone."""
 
 
 @value
@@ -74,19 +71,6 @@ class Optimised:
     """False: the file system has no hard links, and nothing was done."""
 
 
-class _File(NamedTuple):
-    """One file or symlink of a store object."""
-
-    owner: StorePath
-    folder: str
-    path: str
-    kind: int
-    size: int
-    inode: int
-    names: int
-    """Hard links when it was seen."""
-
-
 def optimise(store: Store, reporter: Reporter, *, dry_run: bool = False) -> Optimised:
     """Replace identical files of the valid paths by hard links; `dry_run` only counts.
 
@@ -99,8 +83,8 @@ def optimise(store: Store, reporter: Reporter, *, dry_run: bool = False) -> Opti
         if not dry_run and sizes and not _links_work(store):
             return Optimised(0, 0, 0, 0, supported=False)
         reporter.expect("optimise", len(sizes), sum(sizes.values()))
-        with _hashers(store.settings.jobs) as hashers:
-            run = _Run(store, hashers, dry_run)
+        with _Hashers(store.settings.jobs) as hashers:
+            run = _Run(store, hashers, dry_run=dry_run)
             paths = sorted(sizes)
             for start in range(0, len(paths), _BATCH):
                 batch = paths[start : start + _BATCH]
@@ -112,15 +96,6 @@ def optimise(store: Store, reporter: Reporter, *, dry_run: bool = False) -> Opti
                     reporter.advance(step, step.size or 0)
                     reporter.finish(step)
     return Optimised(run.files, run.saved, run.total, run.damaged)
-
-
-@contextmanager
-def _hashers(count: int) -> Iterator[ThreadPoolExecutor]:
-    hashers = ThreadPoolExecutor(count, "hash")
-    try:
-        yield hashers
-    finally:
-        hashers.shutdown(wait=True, cancel_futures=True)
 
 
 def _links_work(store: Store) -> bool:
@@ -135,7 +110,7 @@ def _links_work(store: Store) -> bool:
             os.link(probe, link)
             os.unlink(link)
         except OSError as error:
-            if error.errno in _REFUSED:
+            if error.errno in _REFUSED - {errno.EACCES, errno.ENOSPC}:
                 return False
             raise
         finally:
@@ -143,230 +118,189 @@ def _links_work(store: Store) -> bool:
     return True
 
 
-@dataclass(slots=True)
+class _Hashers:
+    """Threads that hash large files, started when there is one."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def digests(self, found: Sequence[Leaf]) -> Iterator[bytes | None]:
+        """Yield the digest of each leaf's NAR; None for one that cannot be read."""
+        ahead = {at: self._submit(leaf) for at, leaf in enumerate(found) if leaf.size >= _LARGE}
+        for at, leaf in enumerate(found):
+            if at in ahead:
+                yield ahead[at].result()
+            else:
+                yield leaf_digest(leaf.path, leaf.kind, leaf.size)
+
+    def _submit(self, leaf: Leaf) -> "Future[bytes | None]":
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = ThreadPoolExecutor(self._count, "hash")
+        return self._threads.submit(leaf_digest, leaf.path, leaf.kind, leaf.size)
+
+
 class _Run:
     """What one run knows."""
 
-    store: Store
-    hashers: ThreadPoolExecutor
-    dry_run: bool
-    links: str = field(init=False)
-    entries: set[int] = field(init=False)
-    """Inodes in the folder of links."""
-    alone: dict[int, _File | None] = field(default_factory=dict)
-    """By size and kind: the only such file so far, not read yet; None once there are more."""
-    digests: dict[int, bytes] = field(default_factory=dict)
-    """By inode, of files that have other names outside of the folder of links."""
-    chosen: dict[bytes, tuple[int, str]] = field(default_factory=dict)
-    """By digest: the inode that its files are to have, and its path in the folder of links."""
-    met: set[int] = field(default_factory=set)
-    """Inodes that files of the store have in the end, of those with more than one name."""
-    files: int = 0
-    saved: int = 0
-    total: int = 0
-    damaged: int = 0
-
-    def __post_init__(self) -> None:
-        self.links = f"{self.store.settings.store}/{LINKS}"
-        with suppress(FileNotFoundError), os.scandir(self.links) as entries:
-            self.entries = {entry.inode() for entry in entries}
-            return
-        self.entries = set()
+    def __init__(self, store: Store, hashers: _Hashers, *, dry_run: bool) -> None:
+        self.files = 0
+        self.saved = 0
+        self.total = 0
+        self.damaged = 0
+        self._store = store
+        self._hashers = hashers
+        self._dry_run = dry_run
+        self._links = f"{store.settings.store}/{LINKS}"
+        self._entries = _inodes(self._links)
+        """Inodes in the folder of links."""
+        self._alone: dict[int, Leaf | None] = {}
+        """By size and kind: the only such leaf so far, not read yet; None once there are more."""
+        self._chosen: dict[bytes, tuple[int, str]] = {}
+        """By digest: the inode that its leaves are to have, its path in the folder of links."""
+        self._met: set[int] = set()
+        """Inodes that leaves have in the end, of those that others may have, too."""
 
     def batch(self, paths: Sequence[StorePath]) -> None:
         """Optimise some store paths."""
-        with self.store.shared(), ExitStack() as stack:
-            held: dict[StorePath, bool] = {}
+        with self._store.shared(), ExitStack() as stack:
+            locks: dict[StorePath, bool] = {}
 
-            def hold(path: StorePath) -> bool:
-                if path not in held:
-                    held[path] = self.dry_run or stack.enter_context(
-                        self.store.lock_path(path, wait=False)
-                    )
-                return held[path]
+            def held(path: StorePath) -> bool:
+                if path not in locks:
+                    lock = self._store.lock_path(path, wait=False)
+                    locks[path] = self._dry_run or stack.enter_context(lock)
+                return locks[path]
 
-            valid = self.store.valid(paths)
-            files = [
-                file
+            valid = self._store.valid(paths)
+            found = [
+                leaf
                 for path in paths
-                if path in valid and hold(path)
-                for file in self._interesting(self._walk(path))
+                if path in valid and held(path)
+                for leaf in self._candidates(
+                    leaves(self._store.settings.store, path, self._close_again)
+                )
             ]
-            files = [file for file in files if hold(file.owner)]
-            self._link(zip(files, self._hash(files), strict=True))
+            # One may be of a path of an earlier batch.
+            found = [leaf for leaf in found if held(leaf.owner)]
+            self._link(zip(found, self._hashers.digests(found), strict=True))
 
-    # -- finding
+    def _close_again(self, folder: str, status: os.stat_result) -> None:
+        is_closed = stat.S_IMODE(status.st_mode) == DIRECTORY_MODE and status.st_mtime == MTIME
+        if not is_closed and not self._dry_run:
+            _close(folder)
 
-    def _walk(self, owner: StorePath) -> Iterator[_File]:
-        top = self.store.physical(owner)
-        with suppress(FileNotFoundError, PermissionError):
-            status = os.lstat(top)
-            if not stat.S_ISDIR(status.st_mode):
-                yield from self._file(owner, self.store.settings.store, top, status)
-                return
-            self._close(top, status)
-        folders = [top]
-        while folders:
-            folder = folders.pop()
-            with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
-                for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(status.st_mode):
-                        self._close(entry.path, status)
-                        folders.append(entry.path)
-                    else:
-                        yield from self._file(owner, folder, entry.path, status)
-
-    def _file(
-        self, owner: StorePath, folder: str, path: str, status: os.stat_result
-    ) -> Iterator[_File]:
-        is_link = stat.S_ISLNK(status.st_mode)
-        kind = _SYMLINK if is_link else _KINDS.get(status.st_mode)
-        if kind is not None:
-            size, inode, names = status.st_size, status.st_ino, status.st_nlink
-            yield _File(owner, folder, path, kind, size, inode, names)
-
-    def _close(self, folder: str, status: os.stat_result) -> None:
-        """Give a folder that a killed run left open the mode and the time of all others."""
-        changed = stat.S_IMODE(status.st_mode) != DIRECTORY_MODE or status.st_mtime != MTIME
-        if changed and not self.dry_run:
-            with suppress(PermissionError):
-                _close(folder)
-
-    def _interesting(self, files: Iterable[_File]) -> Iterator[_File]:
+    def _candidates(self, found: Iterable[Leaf]) -> Iterator[Leaf]:
         """Yield what may be the same as another: what has its size and kind."""
-        for file in files:
-            size = 3 * file.size + file.kind
-            if file.inode in self.entries:
-                self._count(file, file.inode)
-                found = self.alone.get(size)
-                self.alone[size] = None
-            elif size in self.alone:
-                found = self.alone[size]
-                self.alone[size] = None
-                yield file
+        for leaf in found:
+            key = 3 * leaf.size + leaf.kind
+            if leaf.inode in self._entries:
+                self._count(leaf, leaf.inode)
+            elif key in self._alone:
+                yield leaf
             else:
-                self.alone[size] = file
+                self._alone[key] = leaf
                 continue
-            if found is not None:
-                yield found
+            before = self._alone.get(key)
+            self._alone[key] = None
+            if before is not None:
+                yield before
 
-    def _hash(self, files: Sequence[_File]) -> Iterator[bytes | None]:
-        """Return the digest of each file's NAR; None for one that cannot be read."""
-        tasks: list[list[_File]] = [[]]
-        left = _TASK
-        for file in files:
-            tasks[-1].append(file)
-            left -= file.size
-            if left <= 0:
-                tasks.append([])
-                left = _TASK
-        for digests in self.hashers.map(self._hash_some, tasks):
-            yield from digests
-
-    def _hash_some(self, files: Sequence[_File]) -> list[bytes | None]:
-        found = []
-        for file in files:
-            digest = self.digests.get(file.inode)
-            if digest is None:
-                digest = file_digest(file.path, file.kind, file.size)
-                if digest is not None and file.names > 1:
-                    self.digests[file.inode] = digest
-            found.append(digest)
-        return found
-
-    # -- linking
-
-    def _link(self, files: Iterable[tuple[_File, bytes | None]]) -> None:
-        known = ((file, digest) for file, digest in files if digest is not None)
-        with self._temporary() as temporary:
-            for folder, group in groupby(known, lambda each: each[0].folder):
+    def _link(self, found: Iterable[tuple[Leaf, bytes | None]]) -> None:
+        temporary = self._store.scratch("link")
+        try:
+            for folder, group in groupby(found, lambda each: each[0].folder):
                 with self._writable(folder) as open_folder:
-                    for file, digest in group:
-                        self._share(file, digest, temporary, open_folder)
-
-    def _share(
-        self, file: _File, digest: bytes, temporary: str, open_folder: Callable[[], object]
-    ) -> None:
-        """Let the file be the chosen one of its contents, or a link to it."""
-        chosen = self.chosen.get(digest)
-        if chosen is None:
-            chosen = self._choose(file, digest)
-            if chosen is None:
-                return
-            self.chosen[digest] = chosen
-        inode, entry = chosen
-        if inode != file.inode:
-            if not self.dry_run:
-                open_folder()
-                if not _replace(entry, temporary, file.path):
-                    self._count(file, file.inode)
-                    return
-            self.files += 1
-            self.saved += file.size
-        self._count(file, inode)
-
-    def _count(self, file: _File, inode: int) -> None:
-        """Note that a file of the store has, in the end, this inode."""
-        if inode in self.met:
-            self.total += file.size
-        else:
-            self.met.add(inode)
-
-    def _choose(self, file: _File, digest: bytes) -> tuple[int, str] | None:
-        """Return the inode for these contents and its path in the folder of links.
-
-        It is the file's own if there was none. None: the file system refused another name for it.
-        """
-        entry = f"{self.links}/{to_nix32(digest)}"
-        if self._admit(file, entry):
-            return file.inode, entry
-        try:
-            status = os.lstat(entry)
-        except FileNotFoundError:
-            return None
-        if status.st_ino == file.inode:
-            return file.inode, entry
-        if _kind(status) == file.kind and file_digest(entry, file.kind, file.size) == digest:
-            return status.st_ino, entry
-        self.damaged += 1
-        if not self.dry_run:
-            os.unlink(entry)
-        return (file.inode, entry) if self.dry_run or self._admit(file, entry) else None
-
-    def _admit(self, file: _File, entry: str) -> bool:
-        """Give the file this name in the folder of links; return False when it is not to be had."""
-        if self.dry_run:
-            return not os.path.lexists(entry)
-        try:
-            os.link(file.path, entry, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _REFUSED | {errno.EEXIST, errno.ENOENT}:
-                return False
-            raise
-        self.entries.add(file.inode)
-        return True
-
-    @contextmanager
-    def _temporary(self) -> Iterator[str]:
-        """Give a name for the link that is renamed; nothing is left at it."""
-        temporary = self.store.scratch("link")
-        try:
-            yield temporary
+                    for leaf, digest in group:
+                        if digest is not None:
+                            self._share(leaf, digest, temporary, open_folder)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
 
+    def _share(
+        self, leaf: Leaf, digest: bytes, temporary: str, open_folder: Callable[[], object]
+    ) -> None:
+        """Let the leaf be the chosen one of its contents, or a link to it."""
+        chosen = self._chosen.get(digest)
+        if chosen is None:
+            chosen = self._choose(leaf, digest)
+            if chosen is None:
+                return
+            self._chosen[digest] = chosen
+        inode, entry = chosen
+        if inode != leaf.inode:
+            if not self._dry_run:
+                open_folder()
+                if not _replace(entry, temporary, leaf.path):
+                    self._count(leaf, leaf.inode)
+                    return
+            self.files += 1
+            self.saved += leaf.size
+        self._count(leaf, inode)
+
+    def _count(self, leaf: Leaf, inode: int) -> None:
+        """Note that a leaf has, in the end, this inode."""
+        if inode in self._met:
+            self.total += leaf.size
+        else:
+            self._met.add(inode)
+
+    def _choose(self, leaf: Leaf, digest: bytes) -> tuple[int, str] | None:
+        """Return the inode for these contents and its path in the folder of links.
+
+        It is the leaf's own if there was none. None: the file system refused it another name.
+        """
+        entry = f"{self._links}/{to_nix32(digest)}"
+        if self._admit(leaf, entry):
+            return leaf.inode, entry
+        try:
+            status = os.lstat(entry)
+        except FileNotFoundError:
+            return None
+        if status.st_ino == leaf.inode:
+            return leaf.inode, entry
+        if kind_of(status) == leaf.kind and leaf_digest(entry, leaf.kind, leaf.size) == digest:
+            return status.st_ino, entry
+        self.damaged += 1
+        if not self._dry_run:
+            os.unlink(entry)
+        return (leaf.inode, entry) if self._dry_run or self._admit(leaf, entry) else None
+
+    def _admit(self, leaf: Leaf, entry: str) -> bool:
+        """Give the leaf this name in the folder of links; return False if it cannot have it."""
+        if self._dry_run:
+            return not os.path.lexists(entry)
+        try:
+            os.link(leaf.path, entry, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno in _REFUSED:
+                return False
+            raise
+        self._entries.add(leaf.inode)
+        return True
+
     @contextmanager
     def _writable(self, folder: str) -> Iterator[Callable[[], object]]:
-        """Give a call that opens the folder of a store object; it is closed afterwards."""
+        """Give a call that opens a folder of a store object; it is closed afterwards."""
         is_open = False
 
         def open_folder() -> None:
             nonlocal is_open
-            if not is_open and folder != self.store.settings.store:
+            if not is_open and folder != self._store.settings.store:
                 is_open = True
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError, PermissionError):
                     os.chmod(folder, 0o755)  # noqa: S103 - what the store directory itself has
 
         try:
@@ -376,8 +310,17 @@ class _Run:
                 _close(folder)
 
 
+def _inodes(folder: str) -> set[int]:
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return set()
+    with entries:
+        return {entry.inode() for entry in entries}
+
+
 def _close(folder: str) -> None:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, PermissionError):
         os.chmod(folder, DIRECTORY_MODE)
         os.utime(folder, (MTIME, MTIME))
 
@@ -396,44 +339,7 @@ def _replace(entry: str, temporary: str, path: str) -> bool:
             os.link(entry, temporary, follow_symlinks=False)
         os.rename(temporary, path)
     except OSError as error:
-        if error.errno in _REFUSED | {errno.ENOENT}:
+        if error.errno in _REFUSED:
             return False
         raise
     return True
-
-
-def _kind(status: os.stat_result) -> int | None:
-    return _SYMLINK if stat.S_ISLNK(status.st_mode) else _KINDS.get(status.st_mode)
-
-
-def file_digest(path: str, kind: int, size: int) -> bytes | None:
-    """Return the SHA-256 of the NAR of a file or symlink that has `size` bytes.
-
-    None when it cannot be read, or is of another size.
-    """
-    try:
-        if kind == _SYMLINK:
-            return sha256(nar.MAGIC + nar.symlink_node(os.readlink(os.fsencode(path)))).digest()
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            return _digest(descriptor, size, executable=kind == _EXECUTABLE)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno in _UNREADABLE:
-            return None
-        raise
-
-
-def _digest(descriptor: int, size: int, *, executable: bool) -> bytes | None:
-    head = nar.MAGIC + nar.regular_open(size, executable=executable)
-    data = os.read(descriptor, min(size + 1, nar.CHUNK))
-    if len(data) == size < nar.CHUNK:
-        return sha256(b"".join((head, data, nar.regular_close(size)))).digest()
-    hasher, left = sha256(head), size
-    while data:
-        hasher.update(data)
-        left -= len(data)
-        data = os.read(descriptor, nar.CHUNK)
-    hasher.update(nar.regular_close(size))
-    return None if left else hasher.digest()

@@ -1,0 +1,102 @@
+"""Leaves of store objects, their files and symlinks: found, and told apart by contents."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from hashlib import sha256
+from typing import NamedTuple
+
+from envtool.formats.nix import nar
+from envtool.formats.nix.storepath import StorePath
+from envtool.machine.metadata import EXECUTABLE_MODE, FILE_MODE
+
+PLAIN, EXECUTABLE, SYMLINK = range(3)
+"""Kinds of leaves: what a NAR keeps of a mode."""
+
+_KINDS = {stat.S_IFREG | FILE_MODE: PLAIN, stat.S_IFREG | EXECUTABLE_MODE: EXECUTABLE}
+_UNREADABLE = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EINVAL})
+"""It is gone, another user's, or has become another sort of file."""
+
+
+class Leaf(NamedTuple):
+    """One file or symlink, as it was seen."""
+
+    owner: StorePath
+    folder: str
+    path: str
+    kind: int
+    size: int
+    """Bytes; of a symlink's target."""
+    inode: int
+
+
+OnFolder = Callable[[str, os.stat_result], object]
+"""Called with each folder of an object."""
+
+
+def kind_of(status: os.stat_result) -> int | None:
+    """Return the kind; None for what a store object does not hold, such as a writable file."""
+    return SYMLINK if stat.S_ISLNK(status.st_mode) else _KINDS.get(status.st_mode)
+
+
+def leaves(store: str, owner: StorePath, on_folder: OnFolder) -> Iterator[Leaf]:
+    """Yield the leaves of the object `owner` in the store directory, a folder's in a row.
+
+    What cannot be read, or disappears meanwhile, is left out.
+    """
+    top = f"{store}/{owner}"
+    try:
+        status = os.lstat(top)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        if (kind := kind_of(status)) is not None:
+            yield Leaf(owner, store, top, kind, status.st_size, status.st_ino)
+        return
+    on_folder(top, status)
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    on_folder(entry.path, status)
+                    folders.append(entry.path)
+                elif (kind := kind_of(status)) is not None:
+                    yield Leaf(owner, folder, entry.path, kind, status.st_size, status.st_ino)
+
+
+def leaf_digest(path: str, kind: int, size: int) -> bytes | None:
+    """Return the SHA-256 of the NAR of the leaf at `path`.
+
+    None when it cannot be read, or is not of this kind and size.
+    """
+    try:
+        if kind == SYMLINK:
+            return sha256(nar.MAGIC + nar.symlink_node(os.readlink(os.fsencode(path)))).digest()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return _digest(descriptor, size, executable=kind == EXECUTABLE)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in _UNREADABLE:
+            return None
+        raise
+
+
+def _digest(descriptor: int, size: int, *, executable: bool) -> bytes | None:
+    head = nar.MAGIC + nar.regular_open(size, executable=executable)
+    data = os.read(descriptor, min(size + 1, nar.CHUNK))
+    if len(data) == size < nar.CHUNK:
+        return sha256(b"".join((head, data, nar.regular_close(size)))).digest()
+    hasher, left = sha256(head), size
+    while data:
+        hasher.update(data)
+        left -= len(data)
+        data = os.read(descriptor, nar.CHUNK)
+    hasher.update(nar.regular_close(size))
+    return None if left else hasher.digest()
