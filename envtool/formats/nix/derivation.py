@@ -56,7 +56,7 @@ class Derivation:
     """Not part of the `.drv` text; it is the name of the `.drv` object without the suffix."""
     outputs: Mapping[str, Output]
     input_derivations: Mapping[StorePath, tuple[str, ...]]
-    """`.drv` path to the names of the outputs that are needed."""
+    """`.drv` path to the names of the outputs that are needed; `parse` sorts them."""
     input_sources: frozenset[StorePath]
     system: str
     builder: str
@@ -292,9 +292,9 @@ def _input_derivation(term: aterm.Cursor) -> tuple[str, tuple[str, ...]]:
     term.expect("(")
     path = term.string()
     term.expect(",")
-    names = _unique([(name, None) for name in term.strings()], "needed output")
+    names = _unique([(check_name(name), None) for name in term.strings()], "needed output")
     term.expect(")")
-    return path, tuple(names)
+    return path, tuple(sorted(names))
 
 
 def _output(fields: tuple[str, ...], store_dir: str) -> Output:

@@ -247,6 +247,8 @@ SOURCE = '"/nix/store/vxjiwkjkn7x4079qvh1jkl5pn05j2aw0-foo"'
         (MULTI, f"{INPUT}]", INPUT.replace('"out"', '"out","out"') + "]"),
         (MULTI, INPUT, INPUT.replace("/nix/store/", "/tmp/")),
         (MULTI, INPUT, INPUT.replace('["out"]', '"out"')),
+        (MULTI, INPUT, INPUT.replace('["out"]', '["out/bin"]')),
+        (MULTI, INPUT, INPUT.replace('["out"]', '[""]')),
         (MULTI, f"[{SOURCE}]", f"[{SOURCE},{SOURCE}]"),
         (MULTI, f"[{SOURCE}]", '["/etc/passwd"]'),
         (MULTI, f"[{SOURCE}]", '["/nix/store"]'),
@@ -263,6 +265,16 @@ def test_malformed_texts_are_refused(text: str, old: str, new: str) -> None:
 def test_text_after_the_derivation_is_refused(rest: str) -> None:
     with pytest.raises(FormatError, match="the end"):
         parse(FOO + rest, "foo", NIX)
+
+
+def test_outputs_that_are_needed_are_a_set() -> None:
+    turned = MULTI.replace(INPUT, INPUT.replace('["out"]', '["out","dev"]'))
+    (needed,) = (
+        names
+        for path, names in parse(turned, "multi-1.0", NIX).input_derivations.items()
+        if path == PATHS["foo"]
+    )
+    assert needed == ("dev", "out")
 
 
 def test_fault_is_reported_with_its_place() -> None:
