@@ -55,9 +55,13 @@ _REGULAR_WORD = token(b"regular")
 _SYMLINK_WORD = token(b"symlink")
 _DIRECTORY_WORD = token(b"directory")
 _SHORT = len(_REGULAR_WORD)
-"""Bytes of every token of up to eight, all of the NAR's words but two among them."""
+"""Bytes of every token of one to eight bytes, the NAR's words but two among them."""
+_NODE_BEGIN = 2 * _SHORT + _WORD
+"""Bytes that every node has, after what is the same in all of them."""
 _CONTENTS = token(b"contents")
-_EXECUTABLE = token(b"executable") + token(b"")
+_EXECUTABLE_WORD = token(b"executable")
+_EMPTY = token(b"")
+_EXECUTABLE = _EXECUTABLE_WORD + _EMPTY
 _TARGET = token(b"target")
 _ENTRY_WORD = token(b"entry")
 _NAME_OPEN = OPEN + token(b"name")
@@ -67,6 +71,9 @@ _REGULAR = _NODE_OPEN + _REGULAR_WORD
 _SYMLINK = _NODE_OPEN + _SYMLINK_WORD + _TARGET
 _ENTRY = _ENTRY_WORD + _NAME_OPEN
 _FORBIDDEN = frozenset({b"", b".", b".."})
+_CASE_HACK = b"~nix~case~hack~"
+"""What Nix puts behind names on a Mac where two differ by case alone, and takes off again when it
+dumps: there, a name that has it already would become another, and meet one that is there."""
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -87,7 +94,12 @@ def symlink_node(target: bytes) -> bytes:
 
 
 def entry_open(name: bytes) -> bytes:
-    """Return what stands before the node of the directory entry `name`."""
+    """Return what stands before the node of the directory entry `name`.
+
+    :raises FormatError: the name has Nix's case hack in it.
+    """
+    if _CASE_HACK in name:
+        raise _case_hacked(name)
     return _ENTRY + token(name) + _NODE
 
 
@@ -210,6 +222,9 @@ class Dumper:
         """Return the entries of the folder that count, in any order; it has just been met."""
         return os.listdir(folder)
 
+    def met(self, path: bytes, status: os.stat_result) -> None:
+        """Hear of every file, folder and link before it is written."""
+
     def left(self, folder: bytes) -> None:
         """Hear that all of the folder has been read."""
 
@@ -238,6 +253,7 @@ class Dumper:
     def _node(self, path: bytes, before: bytes, after: bytes) -> bool:
         """Write a node with what stands around it; of a folder its beginning, and return True."""
         status = os.lstat(path)
+        self.met(path, status)
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
             self._regular(path, status, before, after)
@@ -294,6 +310,13 @@ class Dumper:
         self._size = 0
 
 
+def _case_hacked(name: bytes) -> FormatError:
+    return FormatError(
+        f"{os.fsdecode(name)!r} cannot be a name in a NAR: Nix on a Mac adds {_CASE_HACK.decode()}",
+        hint="give the file another name",
+    )
+
+
 def restore(source: BinaryIO, target: str) -> None:
     """Create the tree of the NAR read from `source` at `target`, which must not exist.
 
@@ -333,111 +356,116 @@ def _remove(target: bytes) -> None:
 class _Restorer:
     """Reads a NAR and makes its tree.
 
-    It reads at once what any NAR must have there, so that a file costs five small reads and not
+    It reads at once what any NAR must have there, so that a small file costs three reads and not
     twenty, and yet not a byte behind the end is touched.
     """
 
     def __init__(self, source: BinaryIO) -> None:
-        self._source = source
+        self._read = source.read
         self._folders: list[bytes] = []
         """Paths of those that are open, outermost first."""
         self._previous: list[bytes] = []
         """The last name in each of them."""
+        self._closing = CLOSE
+        """What stands after a file's contents or a symlink's target, and its padding."""
+        self._then = 0
+        """Bytes of the token after that, which is there unless the root is no folder."""
 
     def restore(self, target: bytes) -> None:
-        self._expect(MAGIC + _NODE_OPEN)
-        self._node(target, self._exactly(_SHORT))
+        self._must(MAGIC + _NODE_OPEN)
+        word = self._node(target, self._exactly(_NODE_BEGIN))
         while self._folders:
-            word = self._exactly(_SHORT)
             if word == _ENTRY_WORD:
-                self._entry()
+                word = self._entry()
             elif word == CLOSE:
-                self._folders.pop()
-                self._previous.pop()
-                if self._folders:
-                    self._expect(ENTRY_CLOSE)
+                word = self._leave()
             else:
                 raise FormatError(f"the NAR has {_word(word)!r} where an entry must stand")
 
-    def _entry(self) -> None:
+    def _enter(self, path: bytes) -> None:
+        os.mkdir(path)
+        self._folders.append(path)
+        self._previous.append(b"")
+        self._closing = CLOSE + ENTRY_CLOSE
+        self._then = _SHORT
+
+    def _leave(self) -> bytes:
+        self._folders.pop()
+        self._previous.pop()
+        if not self._folders:
+            return b""
+        self._must(ENTRY_CLOSE)
+        return self._exactly(_SHORT)
+
+    def _entry(self) -> bytes:
         head = self._exactly(len(_NAME_OPEN) + _WORD)
         if not head.startswith(_NAME_OPEN):
             raise _unlike(head, _NAME_OPEN)
         size = int.from_bytes(head[-_WORD:], "little")
-        data = self._sized(size, _MAX_NAME, _NAME_CLOSE, _SHORT)
+        data = self._sized(size, _MAX_NAME, _NAME_CLOSE, _NODE_BEGIN)
         name = data[:size]
         if name in _FORBIDDEN or b"/" in name or b"\0" in name:
             raise FormatError(f"the NAR has the forbidden name {name!r}")
-        previous = self._previous[-1]
-        if name <= previous:
-            raise FormatError(f"the NAR has {name!r} after {previous!r}: not sorted, or twice")
+        if name <= self._previous[-1]:
+            raise FormatError(
+                f"the NAR has {name!r} after {self._previous[-1]!r}: not sorted, or twice"
+            )
         self._previous[-1] = name
-        self._node(b"%b/%b" % (self._folders[-1], name), data[-_SHORT:])
+        return self._node(b"%b/%b" % (self._folders[-1], name), data[-_NODE_BEGIN:])
 
-    def _node(self, path: bytes, kind: bytes) -> None:
-        """Make what is at `path`; `kind` has been read as far as all kinds are long."""
+    def _node(self, path: bytes, begin: bytes) -> bytes:
+        """Make what is at `path`; return the token behind it, unless nothing may follow.
+
+        `begin` is of the node's type and what follows as much as every NAR has there: the size
+        of contents or target at its end, or the token after `directory`.
+        """
         if len(path) > _MAX_PATH:
             raise FormatError(
                 f"the NAR is nested too deep: it needs a path of more than {_MAX_PATH} bytes"
             )
-        if kind == _REGULAR_WORD:
-            self._regular(path)
-        elif kind == _SYMLINK_WORD:
-            self._symlink(path)
-        elif _DIRECTORY_WORD.startswith(kind):
-            rest = self._exactly(len(_DIRECTORY_WORD) - _SHORT)
-            if kind + rest != _DIRECTORY_WORD:
-                raise _unlike(kind + rest, _DIRECTORY_WORD)
-            os.mkdir(path)
-            self._folders.append(path)
-            self._previous.append(b"")
-        else:
-            raise FormatError(f"the NAR has a node of unknown type {_word(kind)!r}")
+        if begin.startswith(_REGULAR_WORD):
+            return self._regular(path, begin)
+        if begin.startswith(_DIRECTORY_WORD):
+            self._enter(path)
+            return begin[-_SHORT:]
+        if begin.startswith(_SYMLINK_WORD):
+            return self._symlink(path, begin)
+        raise FormatError(f"the NAR has a node of unknown type {_word(begin)!r}")
 
-    def _symlink(self, path: bytes) -> None:
-        self._expect(_TARGET)
-        size = int.from_bytes(self._exactly(_WORD), "little")
-        target = self._sized(size, _MAX_PATH, self._closing())[:size]
+    def _symlink(self, path: bytes, begin: bytes) -> bytes:
+        if not begin.startswith(_TARGET, _SHORT):
+            raise _unlike(begin[_SHORT:], _TARGET)
+        size = int.from_bytes(begin[-_WORD:], "little")
+        data = self._sized(size, _MAX_PATH, self._closing, self._then)
+        target = data[:size]
         if not target or b"\0" in target:
             raise FormatError(f"the NAR has a symlink with the target {target!r}")
         os.symlink(target, path)
+        return data[-_SHORT:]
 
-    def _regular(self, path: bytes) -> None:
-        head = self._exactly(len(_CONTENTS) + _WORD)
+    def _regular(self, path: bytes, begin: bytes) -> bytes:
         mode = 0o666
-        if _EXECUTABLE.startswith(head):
+        if begin.startswith(_EXECUTABLE_WORD, _SHORT):
             mode = 0o777
-            self._expect(_EXECUTABLE[len(head) :])
-            head = self._exactly(len(_CONTENTS) + _WORD)
-        if not head.startswith(_CONTENTS):
-            raise _unlike(head, _CONTENTS)
-        size = int.from_bytes(head[-_WORD:], "little")
-        if size > CHUNK:
-            self._large(path, mode, size)
-            return
-        data = self._sized(size, CHUNK, self._closing())
+            self._must(_EMPTY)
+            begin = begin[:_SHORT] + self._exactly(_NODE_BEGIN - _SHORT)
+        if not begin.startswith(_CONTENTS, _SHORT):
+            raise _unlike(begin[_SHORT:], _CONTENTS)
+        size = left = int.from_bytes(begin[-_WORD:], "little")
+        # What cannot be read is not begun to be written, unless it is large.
+        data = self._sized(size, CHUNK, self._closing, self._then) if size <= CHUNK else b""
         descriptor = os.open(path, _NEW, mode)
         try:
-            _write(descriptor, memoryview(data)[:size])
-        finally:
-            os.close(descriptor)
-
-    def _large(self, path: bytes, mode: int, size: int) -> None:
-        descriptor = os.open(path, _NEW, mode)
-        try:
-            left = size
             while left > CHUNK:
-                _write(descriptor, memoryview(self._exactly(CHUNK)))
+                _write(descriptor, self._exactly(CHUNK))
                 left -= CHUNK
-            _write(descriptor, memoryview(self._sized(left, CHUNK, self._closing()))[:left])
+            data = data or self._sized(left, CHUNK, self._closing, self._then)
+            _write(descriptor, data[:left])
         finally:
             os.close(descriptor)
+        return data[-_SHORT:]
 
-    def _closing(self) -> bytes:
-        """Return what stands after a file's contents or a symlink's target, and its padding."""
-        return CLOSE + ENTRY_CLOSE if self._folders else CLOSE
-
-    def _sized(self, size: int, limit: int, closing: bytes, more: int = 0) -> bytes:
+    def _sized(self, size: int, limit: int, closing: bytes, more: int) -> bytes:
         """Return `size` bytes with their padding, `closing`, and `more` bytes after it."""
         if size > limit:
             raise FormatError(
@@ -451,24 +479,25 @@ class _Restorer:
             raise _unlike(data[end:], closing)
         return data
 
-    def _expect(self, wanted: bytes) -> None:
+    def _must(self, wanted: bytes) -> None:
         found = self._exactly(len(wanted))
         if found != wanted:
             raise _unlike(found, wanted)
 
     def _exactly(self, size: int) -> bytes:
-        data = self._source.read(size)
+        data = self._read(size)
         # A pipe or socket without a buffer gives what it has.
-        while len(data) < size and (more := self._source.read(size - len(data))):
+        while len(data) < size and (more := self._read(size - len(data))):
             data += more
         if len(data) != size:
             raise FormatError("the NAR is truncated")
         return data
 
 
-def _write(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _write(descriptor: int, data: bytes) -> None:
+    written = os.write(descriptor, data) if data else 0
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def _word(found: bytes) -> bytes:

@@ -229,6 +229,32 @@ def test_existing_target_is_refused_and_left_alone(kind: str, tmp_path: Path) ->
     assert dumped(tmp_path) == before
 
 
+def test_claimed_size_is_not_allocated(tmp_path: Path) -> None:
+    """A limited process reads archives that claim much and hold little."""
+    program = (
+        "import io, os, resource, sys\n"
+        "from envtool.errors import FormatError\n"
+        "from envtool.formats.nix.nar import restore\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 26), resource.RLIM_INFINITY))\n"
+        "for size in (1 << 31, 1 << 40, (1 << 63) - 1, (1 << 64) - 1):\n"
+        "    archive = bytes.fromhex(sys.argv[1]) + size.to_bytes(8, 'little') + bytes(64)\n"
+        "    with open(os.memfd_create('nar'), 'w+b') as source:\n"
+        "        source.write(archive)\n"
+        "        source.seek(0)\n"
+        "        try:\n"
+        "            restore(source, sys.argv[2])\n"
+        "        except FormatError as error:\n"
+        "            print(error)\n"
+    )
+    head = nar.MAGIC + tokens(b"(", b"type", b"regular", b"contents")
+    command = [sys.executable, "-c", program, head.hex(), os.fspath(tmp_path / "target")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 4
+    assert os.listdir(tmp_path) == []
+
+
 def test_truncation_at_every_offset_is_refused(tmp_path: Path) -> None:
     content = dumped(TREE)
     for size in range(len(content)):
@@ -241,6 +267,18 @@ def test_truncation_at_every_offset_is_refused(tmp_path: Path) -> None:
 def test_forbidden_names_are_refused(name: bytes, tmp_path: Path) -> None:
     refuse(archive(directory(entry(name, regular(b"")))), tmp_path)
     refuse(archive(directory(entry(b"-", directory(entry(name, directory()))))), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", [b"a~nix~case~hack~1", b"~nix~case~hack~", b"A~nix~case~hack~2~nix~case~hack~1"]
+)
+def test_case_hacked_names_are_refused(name: bytes, tmp_path: Path) -> None:
+    for before in ([], [entry(b"A", regular(b""))]):
+        refuse(archive(directory(*before, entry(name, regular(b"")))), tmp_path)
+    room = tmp_path / "room"
+    (room / os.fsdecode(name)).mkdir(parents=True)
+    with pytest.raises(FormatError, match="cannot be a name in a NAR: Nix on a Mac adds"):
+        dumped(room)
 
 
 @pytest.mark.parametrize(
