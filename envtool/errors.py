@@ -81,6 +81,10 @@ class StoreError(EnvtoolError):
     """The store, its database or its root cannot be used as asked."""
 
 
+class DatabaseError(StoreError):
+    """The store's database is damaged; another can be made from the store itself."""
+
+
 class ProfileError(EnvtoolError):
     """A profile or generation that does not exist or cannot be switched to."""
 
