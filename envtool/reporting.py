@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from envtool.values import value
 
-Kind = Literal["resolve", "fetch", "unpack", "build", "compose", "collect", "optimise"]
+Kind = Literal["resolve", "fetch", "unpack", "build", "compose", "collect", "optimise", "verify"]
 
 
 @value

@@ -23,6 +23,7 @@ WORDS: dict[Kind, tuple[str, str, str]] = {
     "compose": ("composing", "composed", "environments"),
     "collect": ("collecting", "collected", "store paths"),
     "optimise": ("optimising", "optimised", "store paths"),
+    "verify": ("verifying", "verified", "store paths"),
 }
 """What is being done, what was done, and to what, by kind of step."""
 
