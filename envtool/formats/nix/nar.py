@@ -406,6 +406,8 @@ class _Restorer:
         name = data[:size]
         if name in _FORBIDDEN or b"/" in name or b"\0" in name:
             raise FormatError(f"the NAR has the forbidden name {name!r}")
+        if _CASE_HACK in name:
+            raise _case_hacked(name)
         if name <= self._previous[-1]:
             raise FormatError(
                 f"the NAR has {name!r} after {self._previous[-1]!r}: not sorted, or twice"
