@@ -12,7 +12,8 @@ Nix's `optimise-store.cc` does it, so that both may work on one store, but for t
 
 Beside others: an object is worked on under the lock that its makers take, so that it is not made
 anew between the reading of a file and its replacement; one that is being made is passed over. A
-collector waits for one batch (`Store.shared`), not for the run.
+collector gets its turn between batches (`Store.shared`). Who deletes something all the same, or
+optimises at the same time, only makes a link or a rename fail, and a file stay as it is.
 """
 
 import errno

@@ -89,7 +89,12 @@ def test_flushing_is_on_unless_switched_off() -> None:
     assert load({"HOME": "/h", "ENVTOOL_FSYNC": "0"}).fsync is False
 
 
-@pytest.mark.parametrize("name", ["ENVTOOL_OFFLINE", "ENVTOOL_FSYNC"])
+def test_sharing_is_on_unless_switched_off() -> None:
+    assert load({"HOME": "/h"}).optimise is True
+    assert load({"HOME": "/h", "ENVTOOL_OPTIMISE": "0"}).optimise is False
+
+
+@pytest.mark.parametrize("name", ["ENVTOOL_OFFLINE", "ENVTOOL_FSYNC", "ENVTOOL_OPTIMISE"])
 def test_switch_that_is_neither_on_nor_off_is_refused(name: str) -> None:
     with pytest.raises(StoreError, match=f"{name} is 'maybe'"):
         load({"HOME": "/h", name: "maybe"})
