@@ -250,7 +250,7 @@ class Store:
         references_first({info.path: info.references for info in infos})
         if outputs is None:
             found = self.check_derivations(info.path for info in infos if info.path.endswith(_DRV))
-            outputs = {path: _output_paths(each) for path, each in found.items()}
+            outputs = {path: output_paths(each) for path, each in found.items()}
         self.database.register(infos, outputs)
 
     def add_text(self, name: str, data: bytes, references: Iterable[StorePath] = ()) -> StorePath:
@@ -307,7 +307,7 @@ class Store:
         given = list(derivations)
         texts = [_derivation_text(each) for each in given]
         paths = [make_text(text.name, text.data, text.references) for text in texts]
-        outputs = {path: _output_paths(each) for path, each in zip(paths, given, strict=True)}
+        outputs = {path: output_paths(each) for path, each in zip(paths, given, strict=True)}
         self._add_texts(list(zip(paths, texts, strict=True)), outputs)
         return paths
 
@@ -356,7 +356,8 @@ def _derivation_text(derivation: Derivation) -> Text:
     )
 
 
-def _output_paths(derivation: Derivation) -> dict[str, StorePath]:
+def output_paths(derivation: Derivation) -> dict[str, StorePath]:
+    """Return the outputs that the derivation knows the paths of, by name."""
     return {
         name: output.path for name, output in derivation.outputs.items() if output.path is not None
     }
