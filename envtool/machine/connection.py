@@ -1,7 +1,7 @@
 """Opening the database file: made when first written to, read wherever it can be read.
 
 Every failure of SQLite leaves this room as a `StoreError` that names the file. A damaged file
-is never deleted or repaired here.
+is never deleted or repaired here; `envtool.machine.recover` makes another.
 """
 
 import fcntl
@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
-from envtool.errors import StoreError
+from envtool.errors import DatabaseError, StoreError
 from envtool.machine.disk import disk_errors
 from envtool.machine.schema import SCHEMA, SCHEMA_VERSION, TABLES
 
@@ -45,6 +45,8 @@ class Connection:
         self._process = os.getpid()
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._inode = (0, 0)
+        """Of the file that is open: another one may be put in its place."""
         self._finalizer: weakref.finalize[..., Connection] | None = None
 
     @contextmanager
@@ -92,7 +94,10 @@ class Connection:
                 raise self._diagnosis(error) from error
 
     def _opened(self) -> sqlite3.Connection | None:
-        if self._connection is None and os.path.exists(self.file):
+        inode = self._found()
+        if self._connection is not None and inode != self._inode:
+            self.close()
+        if self._connection is None and inode is not None:
             self._check_version()
             with _closed_on_error(self._connect_any()) as connection:
                 if self._is_complete(connection):
@@ -100,6 +105,14 @@ class Connection:
                 else:
                     connection.close()
         return self._connection
+
+    def _found(self) -> tuple[int, int] | None:
+        """Return device and number of the file; None when there is none yet."""
+        try:
+            status = os.stat(self.file)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _is_complete(self, connection: sqlite3.Connection) -> bool:
         """Return whether the tables are there; False while somebody is about to make them.
@@ -117,7 +130,7 @@ class Connection:
         return True
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._connection, self._inode = connection, self._found() or (0, 0)
         self._finalizer = weakref.finalize(self, _close, connection, os.getpid())
 
     def _check_version(self) -> None:
@@ -128,8 +141,10 @@ class Connection:
             return
         except OSError as error:
             raise StoreError(f"cannot read {self._schema_file}: {error.strerror}") from error
+        if not (text.isascii() and text.isdigit()):
+            raise self._damaged(f"the file schema beside it says {text[:20]!r}, not a number")
         if text != str(SCHEMA_VERSION):
-            newer = text.isascii() and text.isdigit() and int(text[:9]) > SCHEMA_VERSION
+            newer = int(text[:9]) > SCHEMA_VERSION
             raise StoreError(
                 f"{self._schema_file} says that the store's database has schema {text!r}; "
                 f"this envtool knows {SCHEMA_VERSION}",
@@ -228,11 +243,10 @@ class Connection:
         finally:
             os.close(descriptor)
 
-    def _damaged(self, what: str) -> StoreError:
-        return StoreError(
+    def _damaged(self, what: str) -> DatabaseError:
+        return DatabaseError(
             f"the store's database {self.file} is damaged: {what}",
-            hint=f"restore it from a backup; or move it away together with its -wal and -shm "
-            f"(mv {self.file} {self.file}.damaged): what is needed will be realised again",
+            hint="make it again from the store, this one is kept: envtool store verify --repair",
         )
 
     def _diagnosis(self, error: sqlite3.Error) -> StoreError:
