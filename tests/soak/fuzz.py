@@ -32,6 +32,7 @@ from types import FunctionType
 
 from envtool.errors import FormatError
 from envtool.formats.nix import aterm, derivation, hashing, nar, narinfo, storepath
+from envtool.formats.nix.restore import restore
 from envtool.values import replace
 
 VECTORS = Path(__file__).parent.parent / "formats" / "nix" / "vectors"
@@ -52,7 +53,7 @@ def check_nar(data: bytes, folder: str) -> bool:
     source = io.BytesIO(data)
     target = os.path.join(folder, "target")
     try:
-        nar.restore(source, target)
+        restore(source, target)
     except FormatError:
         assert os.listdir(folder) == [], "something was left behind"
         return False

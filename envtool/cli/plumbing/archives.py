@@ -15,6 +15,7 @@ from envtool.cli.session import Session
 from envtool.errors import FormatError, StoreError
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import DIGEST_SIZES, Hash
+from envtool.formats.nix.restore import restore
 from envtool.formats.nix.storepath import StorePath, check_name
 from envtool.machine.disk import disk_errors
 
@@ -225,7 +226,7 @@ def _run_restore(session: Session, arguments: Namespace) -> int:
     if asked.led(f"{target}/."):
         raise StoreError(f"{target} lies in the store, where only whole objects are added")
     with disk_errors(f"restore {target}"):
-        nar.restore(sys.stdin.buffer, target)
+        restore(sys.stdin.buffer, target)
     return show(asked, {"target": os.path.abspath(target)}, [])
 
 

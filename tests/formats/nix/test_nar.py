@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from envtool.errors import FormatError
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
-from envtool.formats.nix.nar import HashingSink, dump, hash_path, restore, token
+from envtool.formats.nix.nar import HashingSink, dump, hash_path, token
+from envtool.formats.nix.restore import restore
 
 VECTORS = Path(__file__).parent / "vectors"
 HELLO = VECTORS / "hello.txt"
@@ -234,7 +235,7 @@ def test_claimed_size_is_not_allocated(tmp_path: Path) -> None:
     program = (
         "import io, os, resource, sys\n"
         "from envtool.errors import FormatError\n"
-        "from envtool.formats.nix.nar import restore\n"
+        "from envtool.formats.nix.restore import restore\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 26), resource.RLIM_INFINITY))\n"
         "for size in (1 << 31, 1 << 40, (1 << 63) - 1, (1 << 64) - 1):\n"

@@ -6,19 +6,22 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import strategies as st
 
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import DIGEST_SIZES, Hash
+from envtool.formats.nix.restore import restore
 from envtool.formats.nix.storepath import make_fixed_output, make_source
 
 if TYPE_CHECKING:
-    from formats.nix.conftest import Drawn, MakeNix, Nix
+    from formats.nix.conftest import MakeNix, Nix
 
 STORE = "/nix/store"
+TREES = 200
+NAME_CHARACTERS = "ABYZabyz0189+-._?="
 EXPORT_MAGIC = 0x4558494E
 """Stands behind each archive of an export ("NIXE"; Nix's `export-import.cc`)."""
 
@@ -36,25 +39,29 @@ class Link:
 
 Tree = File | Link | Mapping[bytes, "Tree"]
 
-file_names = st.one_of(
-    st.sampled_from([b"a", b"A", b"a.b", b"a-b", b"a b", "é".encode(), b"..."]),
-    st.binary(min_size=1, max_size=12),
-    st.binary(min_size=255, max_size=255),
-).filter(lambda name: name not in {b".", b".."} and not {0, ord("/")} & set(name))
-leaves = st.one_of(
-    st.builds(
-        File,
-        st.binary(max_size=40) | st.binary(min_size=8192, max_size=8200),
-        st.sampled_from([0o644, 0o755, 0o600, 0o444, 0o555, 0o655, 0o700]),
-    ),
-    st.builds(Link, st.binary(min_size=1, max_size=30).filter(lambda target: 0 not in target)),
-)
-trees: st.SearchStrategy[Tree] = st.recursive(
-    leaves | st.just({}),
-    lambda children: st.dictionaries(file_names, children, max_size=4),
-    max_leaves=8,
-)
-names = st.from_regex(r"[A-Za-z0-9+_?=][A-Za-z0-9+\-._?=]{0,30}", fullmatch=True)
+SHORT_NAMES = (b"a", b"A", b"a.b", b"a-b", b"a b", "é".encode(), b"...")
+MODES = (0o644, 0o755, 0o600, 0o444, 0o555, 0o655, 0o700)
+DEEPEST = 4
+
+
+def draw_bytes(dice: Random, *sizes: int) -> bytes:
+    """Return bytes that a file name can have."""
+    return dice.randbytes(dice.choice(sizes)).replace(b"\0", b"x").replace(b"/", b"y")
+
+
+def draw_name(dice: Random) -> bytes:
+    name = dice.choice((dice.choice(SHORT_NAMES), draw_bytes(dice, *range(1, 12), 255)))
+    return b"z" if name in {b".", b".."} else name
+
+
+def draw_tree(dice: Random, depth: int = 0) -> Tree:
+    kind = dice.randrange(6)
+    if kind < 3 and depth < DEEPEST:
+        return {draw_name(dice): draw_tree(dice, depth + 1) for _ in range(dice.randrange(6))}
+    if kind == 3:
+        return Link(draw_bytes(dice, 1, 7, 8, 9, 30))
+    size = dice.choice((0, 1, 7, 8, 9, 40, 8191, 8192))
+    return File(dice.randbytes(size), dice.choice(MODES))
 
 
 def write(tree: Tree, path: bytes) -> None:
@@ -86,13 +93,15 @@ def dumped(path: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def forest(tmp_path_factory: pytest.TempPathFactory, drawn: "Drawn") -> list[Path]:
-    """Return 200 trees below one folder; they are only read."""
+def forest(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return trees below one folder, the same in every run; they are only read."""
     folder = tmp_path_factory.mktemp("forest")
     paths = []
-    for number, (name, tree) in enumerate(drawn(st.tuples(names, trees))):
-        paths.append(folder / f"{name}{number}")
-        write(tree, os.fsencode(paths[-1]))
+    for number in range(TREES):
+        dice = Random(number)
+        name = "".join(dice.choices(NAME_CHARACTERS, k=dice.randrange(30)))
+        paths.append(folder / f"{number}{name}")
+        write(draw_tree(dice), os.fsencode(paths[-1]))
     return paths
 
 
@@ -125,6 +134,7 @@ def test_our_hash_of_each_file_is_nixs(nix: "Nix", forest: list[Path], algorithm
 
 def test_our_store_path_of_each_tree_is_nixs(forest: list[Path], stored: list[str]) -> None:
     digests = [nar.hash_path(os.fspath(path))[0].digest for path in forest]
+    assert len(set(digests)) > TREES // 2
     ours = [
         make_source(path.name, digest, store_dir=STORE).full(STORE)
         for path, digest in zip(forest, digests, strict=True)
@@ -137,7 +147,7 @@ def test_we_restore_each_archive_that_nix_exports(
 ) -> None:
     stream = io.BytesIO(nix.run("nix-store", "--export", *stored))
     while word(stream):
-        nar.restore(stream, os.fspath(tmp_path / "unnamed"))
+        restore(stream, os.fspath(tmp_path / "unnamed"))
         assert word(stream) == EXPORT_MAGIC
         name = text(stream).decode().removeprefix(f"{STORE}/")[33:]
         assert [word(stream), text(stream), word(stream)] == [0, b"", 0]
@@ -171,7 +181,7 @@ def test_restored_trees_have_the_modes_that_nix_gives_them(
     nix: "Nix", forest: list[Path], tmp_path: Path
 ) -> None:
     content = dumped(forest[0].parent)
-    nar.restore(io.BytesIO(content), os.fspath(tmp_path / "ours"))
+    restore(io.BytesIO(content), os.fspath(tmp_path / "ours"))
     nix.run("nix-store", "--restore", tmp_path / "theirs", stdin=content)
     assert read(os.fsencode(tmp_path / "ours")) == read(os.fsencode(tmp_path / "theirs"))
 
@@ -193,9 +203,12 @@ def test_our_path_of_each_fixed_output_is_nixs(
 
 
 @pytest.mark.parametrize("algorithm", DIGEST_SIZES)
-def test_our_spellings_of_a_hash_are_nixs(nix: "Nix", drawn: "Drawn", algorithm: str) -> None:
-    size = DIGEST_SIZES[algorithm]
-    ours = [Hash(algorithm, digest) for digest in drawn(st.binary(min_size=size, max_size=size))]
+def test_our_spellings_of_a_hash_are_nixs(nix: "Nix", algorithm: str) -> None:
+    dice, size = Random(algorithm), DIGEST_SIZES[algorithm]
+    edges = [bytes(size), b"\xff" * size, b"\1" + bytes(size - 1), bytes(size - 1) + b"\x80"]
+    ours = [
+        Hash(algorithm, digest) for digest in [*edges, *(dice.randbytes(size) for _ in edges * 50)]
+    ]
     spelled = {
         "base16": [each.base16 for each in ours],
         "base32": [each.nix32 for each in ours],
