@@ -1,10 +1,10 @@
-"""Real Nix as the judge of formats, and two hundred inputs for it at once.
+"""Real Nix as the judge of formats.
 
-Each start of Nix takes 30 ms, so inputs are drawn first and judged in batches. What is drawn is
-the same in every run. A test names the types for the type checker only::
+Each start of it takes 30 ms, so tests give it hundreds of inputs at once. They name the types for
+the type checker only::
 
     if TYPE_CHECKING:
-        from formats.nix.conftest import Drawn, Nix
+        from formats.nix.conftest import Nix
 """
 
 import os
@@ -12,13 +12,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.strategies import SearchStrategy
-
-_Each = TypeVar("_Each")
 
 
 @dataclass(frozen=True)
@@ -84,33 +80,3 @@ def make_nix(tmp_path_factory: pytest.TempPathFactory) -> MakeNix:
 def nix(make_nix: MakeNix) -> Nix:
     """Return a Nix whose store the tests of one module share."""
     return make_nix()
-
-
-class Drawn(Protocol):
-    """Draw `count` values, the same in every run."""
-
-    def __call__(self, strategy: SearchStrategy[_Each], count: int = 200) -> list[_Each]: ...
-
-
-@pytest.fixture(scope="session")
-def drawn() -> Drawn:
-    def draw(strategy: SearchStrategy[_Each], count: int = 200) -> list[_Each]:
-        found: list[_Each] = []
-
-        @settings(
-            max_examples=count,
-            phases=[Phase.generate],
-            derandomize=True,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(strategy)
-        def collect(each: _Each) -> None:
-            found.append(each)
-
-        collect()
-        assert len(found) >= count
-        return found[:count]
-
-    return draw

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
-
-from hypothesis import strategies as st
 
 from envtool.formats.nix import aterm
 from envtool.formats.nix.derivation import (
@@ -21,9 +20,10 @@ from envtool.formats.nix.storepath import StorePath, make_text
 from envtool.formats.nix.validity import InputHashes, check_derivation
 
 if TYPE_CHECKING:
-    from formats.nix.conftest import Drawn, Nix
+    from formats.nix.conftest import Nix
 
 STORE = "/nix/store"
+GRAPHS = 200
 
 # Derivations: a graph is drawn as a plan, from which both a Nix expression and our value are made
 
@@ -71,57 +71,55 @@ RESERVED = {
     *("outPath", "drvPath", "outputName", "outputSpecified", "recurseForDerivations"),
     *("outputHash", "outputHashAlgo", "outputHashMode", *OUTPUTS),
 }
-literals = st.one_of(
-    st.text(st.sampled_from("\"\\\n\r\t$ {}n'é(),[]"), max_size=8),
-    st.binary(max_size=8).map(
-        lambda data: data.replace(b"\0", b"$").decode(errors="surrogateescape")
-    ),
-)
-references = st.one_of(
-    st.builds(Reference, st.integers(0, 9)),
-    st.builds(Reference, st.integers(0, 9), st.integers(0, 3)),
-)
-pieces = st.lists(literals | references, max_size=4).map(tuple)
-spelled_hashes = st.builds(
-    lambda algorithm, data, spelling: (
-        Hash.of(data, algorithm),
-        getattr(Hash.of(data, algorithm), spelling),
-    ),
-    st.sampled_from(sorted(DIGEST_SIZES)),
-    st.sampled_from([b"", b"x"]),
-    st.sampled_from(["base16", "nix32", "base64", "sri"]),
-)
-plans = st.builds(
-    Plan,
-    name=st.sampled_from(["a", "b"])
-    | st.from_regex(r"[a-z0-9][a-z0-9+\-._?=]{0,9}", fullmatch=True),
-    outputs=st.one_of(
-        st.none(),
-        st.lists(st.sampled_from(OUTPUTS), min_size=1, unique=True).map(tuple),
-        st.builds(
-            lambda spelled, recursive: Fixed(spelled[0], recursive, spelled[1]),
-            spelled_hashes,
-            st.booleans(),
-        ),
-    ),
-    system=st.sampled_from([("x86_64-linux",), ("any thing",)]),
-    builder=pieces.map(lambda drawn: ("/bin/sh", *drawn)),
-    arguments=st.lists(pieces, max_size=3).map(tuple),
-    variables=st.dictionaries(
-        (st.sampled_from(["a", "B", "é"]) | literals).filter(
-            lambda key: key and not key.startswith("__") and key not in RESERVED
-        ),
-        pieces,
-        max_size=4,
-    ),
-).filter(lambda plan: not plan.name.endswith(".drv"))
-text_plans = st.lists(
-    st.tuples(
-        st.sampled_from(["t", "u"]),
-        st.lists(literals | st.builds(Reference, st.integers(0, 9)), max_size=3).map(tuple),
-    ),
-    max_size=3,
-)
+NAME_CHARACTERS = "abcxyz0189+-._?="
+AWKWARD = "\"\\\n\r\t$ {}n'é(),[]"
+
+
+def draw_literal(dice: Random) -> str:
+    if dice.random() < 0.5:
+        return "".join(dice.choices(AWKWARD, k=dice.randrange(9)))
+    data = dice.randbytes(dice.randrange(9)).replace(b"\0", b"$")
+    return data.decode(errors="surrogateescape")
+
+
+def draw_pieces(dice: Random, *, texts_only: bool = False) -> Pieces:
+    drawn: list[str | Reference] = []
+    for _ in range(dice.randrange(5)):
+        kind = dice.randrange(2 if texts_only else 3)
+        if kind == 0:
+            drawn.append(draw_literal(dice))
+        else:
+            output = dice.randrange(4) if kind == 2 else None
+            drawn.append(Reference(dice.randrange(10), output))
+    return tuple(drawn)
+
+
+def draw_fixed(dice: Random) -> Fixed:
+    content = Hash.of(dice.randbytes(dice.randrange(2)), dice.choice(sorted(DIGEST_SIZES)))
+    spelling = dice.choice((content.base16, content.nix32, content.base64, content.sri))
+    return Fixed(content, dice.random() < 0.5, spelling)
+
+
+def draw_variables(dice: Random) -> dict[str, Pieces]:
+    keys = [dice.choice(("a", "B", "é", draw_literal(dice))) for _ in range(dice.randrange(5))]
+    return {
+        key: draw_pieces(dice)
+        for key in keys
+        if key and not key.startswith("__") and key not in RESERVED
+    }
+
+
+def draw_plan(dice: Random) -> Plan:
+    several = tuple(dice.sample(OUTPUTS, dice.randrange(1, len(OUTPUTS))))
+    name = "".join(dice.choices(NAME_CHARACTERS, k=dice.randrange(10)))
+    return Plan(
+        name=dice.choice(("a", "b", f"c{name}")),
+        outputs=dice.choice((None, several, several, draw_fixed(dice))),
+        system=dice.choice((("x86_64-linux",), ("any thing",))),
+        builder=("/bin/sh", *draw_pieces(dice)),
+        arguments=tuple(draw_pieces(dice) for _ in range(dice.randrange(4))),
+        variables=draw_variables(dice),
+    )
 
 
 ESCAPES = str.maketrans(
@@ -243,18 +241,18 @@ def quoted(text: str) -> str:
     return f'"{escaped(text)}"'
 
 
-def planned(texts: list[tuple[str, Pieces]], derivations: list[Plan]) -> Graph:
-    graph = Graph()
-    for name, content in texts:
-        graph.add_text(name, content)
-    for plan in derivations:
-        graph.add(plan)
+def draw_graph(number: int) -> Graph:
+    """Return the graph of this number, the same in every run."""
+    dice, graph = Random(number), Graph()
+    for _ in range(dice.randrange(4)):
+        graph.add_text(dice.choice("tu"), draw_pieces(dice, texts_only=True))
+    for _ in range(dice.randrange(1, 8)):
+        graph.add(draw_plan(dice))
     return graph
 
 
-def test_our_derivations_are_the_ones_nix_instantiates(nix: "Nix", drawn: "Drawn") -> None:
-    drafts = st.tuples(text_plans, st.lists(plans, min_size=1, max_size=6))
-    graphs = [planned(*draft) for draft in drawn(drafts)]
+def test_our_derivations_are_the_ones_nix_instantiates(nix: "Nix") -> None:
+    graphs = [draw_graph(number) for number in range(GRAPHS)]
     lists = b"\n".join(b"(" + graph.expression + b")" for graph in graphs)
     # Where a derivation stands for another output than out, Nix appends !OUTPUT.
     printed = nix.lines("nix-instantiate", "-", stdin=b"builtins.concatLists [" + lists + b"]")
@@ -269,3 +267,4 @@ def test_our_derivations_are_the_ones_nix_instantiates(nix: "Nix", drawn: "Drawn
         assert aterm.encode(render(known[path], STORE)) == text
         check_derivation(path, known[path], InputHashes(known.__getitem__, STORE), STORE)
     assert list(theirs) == []
+    assert len(known) > 2 * GRAPHS
