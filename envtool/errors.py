@@ -91,3 +91,7 @@ class ProfileError(EnvtoolError):
 
 class KernelError(EnvtoolError):
     """A kernelspec or kernel cannot be used as asked."""
+
+
+class SandboxError(EnvtoolError):
+    """A sandbox is wanted and cannot be had: no bubblewrap, or the kernel denies namespaces."""

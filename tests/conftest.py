@@ -30,6 +30,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from envtool.errors import SandboxError
+from envtool.machine.sandbox import require
 from envtool.machine.settings import load
 from envtool.workspace import Workspace
 
@@ -48,6 +50,17 @@ Tamper = Literal[
 Behaviour = Literal["ok", "drop", "stall", "truncate"] | int
 """How one path answers: as it should; by hanging up; never; half of the body; with a status."""
 
+
+def _has_sandbox() -> bool:
+    try:
+        require(os.environ.get("PATH", os.defpath))
+    except SandboxError:
+        return False
+    return True
+
+
+# Where the machine gives no sandbox, source packages are built without one.
+os.environ["ENVTOOL_SANDBOX"] = "auto" if _has_sandbox() else "off"
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from envtool.build import bytecode
 from envtool.build.compose import Component, Specification, compose
-from envtool.errors import BuildError
+from envtool.errors import BuildError, SandboxError
 from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.references import ReferenceScanner
 from envtool.formats.nix.storepath import StorePath
+from envtool.machine import sandbox
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.metadata import delete_tree
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _ABOUT = "interpreter.json"
 """In an interpreter's store object: where it lies on the host, and what it is."""
+_FOREIGN = ("archive", "commit")
+"""Variables of a build whose code comes from elsewhere than the user's own disk."""
 _KINDS: Mapping[str, Kind] = {
     FETCH: "fetch",
     UNPACK: "unpack",
@@ -277,6 +280,8 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
             work=work,
             log=f"{logs}/{path}.log",
             editable="project" in environment,
+            bwrap=_bwrap(context, environment),
+            inputs=_visible(context, derivation),
         )
         wheel = project.build_wheel(build, _source(context, build, environment))
         with scratch(context.store, derivation.name) as target:
@@ -284,6 +289,29 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
             unpack(wheel, os.path.basename(wheel), target, older=older)
             candidates = _closure(context, derivation)
             return _placed(context, path, derivation, target, candidates)
+
+
+def _bwrap(context: Context, environment: Mapping[str, str]) -> str | None:
+    """Return the program that makes the sandbox of a build; None when it goes without."""
+    settings = context.store.settings
+    if settings.sandbox == "off":
+        return None
+    try:
+        return sandbox.require(settings.path)
+    except SandboxError as error:
+        if settings.sandbox == "auto" and environment.keys().isdisjoint(_FOREIGN):
+            context.reporter.note(f"{environment['package']} is built without a sandbox: {error}")
+            return None
+        raise SandboxError(
+            f"{environment['package']} must be built, and {error}",
+            hint=f"{error.hint}; or, if you trust its authors: export ENVTOOL_SANDBOX=off",
+        ) from error
+
+
+def _visible(context: Context, derivation: Derivation) -> tuple[str, ...]:
+    store = context.store
+    inputs = _closure(context, derivation) - {derivation.output_path()}
+    return (*map(store.physical, sorted(inputs)), f"{store.settings.cache}/bytecode")
 
 
 def _source(context: Context, build: "Build", environment: Mapping[str, str]) -> str:

@@ -1,8 +1,9 @@
 """Build a source project into a wheel by its own build back end (PEP 517, PEP 660).
 
-The back end runs in the environment that the lock pins for it, as a process with a cleared
-environment, a HOME that does not exist, a private temporary folder and a closed stdin. Its output
-goes to a log. This runs code of the project: callers build only what the user declared.
+The back end runs in the environment that the lock pins for it, in a sandbox without network that
+shows it its tools, the host's libraries and compilers and its sources. Where the sandbox is off it
+is a plain process with a cleared environment, a HOME that does not exist and a private temporary
+folder. Its output goes to a log.
 """
 
 import os
@@ -14,6 +15,8 @@ from typing import Literal
 
 from envtool.build.sdist import extract
 from envtool.errors import BuildError
+from envtool.machine import sandbox
+from envtool.machine.sandbox import View
 from envtool.values import value
 
 EPOCH = "315532800"
@@ -33,6 +36,10 @@ class Build:
     log: str
     """File that receives the back end's output."""
     editable: bool
+    bwrap: str | None
+    """The program that makes the sandbox; None: no sandbox."""
+    inputs: tuple[str, ...]
+    """Physical paths of all that the tools refer to, and of their bytecode; seen read-only."""
 
 
 def copied(tree: str, work: str) -> str:
@@ -142,7 +149,7 @@ class _Runner:
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         environment = {
-            "HOME": "/homeless-shelter",
+            "HOME": sandbox.HOME,
             "LC_ALL": "C.UTF-8",
             "PATH": f"{self.build.tools}/bin:/usr/local/bin:/usr/bin:/bin",
             "PIP_NO_INDEX": "1",
@@ -150,16 +157,51 @@ class _Runner:
             "TMPDIR": f"{self.build.work}/temporary",
             **(extra_environ or {}),
         }
+        folder = cwd or self.build.work
         with open(self.build.log, "ab") as log:
-            subprocess.run(
-                cmd,
-                cwd=cwd,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=True,
-            )
+            if self.build.bwrap is None:
+                code = subprocess.run(
+                    cmd,
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                ).returncode
+            else:
+                inside = sandbox.Sandbox(self._views(cmd, folder), environment, folder)
+                code = sandbox.run(self.build.bwrap, inside, cmd, output=log)
+        if code != 0:
+            raise subprocess.CalledProcessError(code, cmd)
+
+    def _views(self, cmd: Sequence[str], folder: str) -> tuple[View, ...]:
+        """Return what a hook sees; its words name its script and the folder of its answer."""
+        _, script, _, answer = cmd
+        views = [*sandbox.host_system(), *map(View, _interpreter(self.build.tools))]
+        views += [View(path) for path in self.build.inputs if os.path.exists(path)]
+        if self.build.editable:
+            views += [*map(View, _repository(folder)), View(folder, writable=True)]
+        views += [View(os.path.dirname(script)), View(answer, writable=True)]
+        return (*views, View(self.build.work, writable=True))
+
+
+def _interpreter(tools: str) -> list[str]:
+    """Return the parts of the host's interpreter, which may lie outside of its system folders."""
+    executable = os.path.realpath(f"{tools}/bin/python")
+    prefix = os.path.dirname(os.path.dirname(executable))
+    parts = [executable, *(f"{prefix}/{name}" for name in ("lib", "lib64", "include"))]
+    return [part for part in parts if not part.startswith("/usr/") and os.path.exists(part)]
+
+
+def _repository(project: str) -> list[str]:
+    """Return the git work tree around a project, which back ends ask for its version."""
+    folder = os.path.dirname(os.path.realpath(project))
+    while folder != "/":
+        if os.path.lexists(f"{folder}/.git"):
+            return [folder]
+        folder = os.path.dirname(folder)
+    return []
 
 
 def _failed(build: Build, reason: str) -> BuildError:

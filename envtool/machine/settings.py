@@ -5,12 +5,15 @@ The only reader of environment variables: everything below and above takes a `Se
 
 import os
 from collections.abc import Mapping
+from typing import Literal
 
 from envtool.errors import StoreError
 from envtool.values import value
 
 MOST_JOBS = 8
 """More unpackers than this only wait for the same disk."""
+
+Mode = Literal["auto", "require", "off"]
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
@@ -31,6 +34,11 @@ class Settings:
     registered objects damaged; a killed process never does."""
     optimise: bool = True
     """Share files with older versions of an object while it is made."""
+    sandbox: Mode = "auto"
+    """Whether source packages are built in a sandbox: `off` never, `require` always, `auto` always
+    but, on a machine that denies it, for projects of the user's own disk."""
+    path: str = os.defpath
+    """Where programs of the host, such as the sandbox's, are looked for."""
 
     @property
     def store(self) -> str:
@@ -78,7 +86,8 @@ def load(environ: Mapping[str, str]) -> Settings:
 
     `ENVTOOL_ROOT` (absolute; default `envtool` below the user's data directory),
     `ENVTOOL_JOBS` (default the processors at hand, at most 8), `ENVTOOL_OFFLINE`,
-    `ENVTOOL_FSYNC` and `ENVTOOL_OPTIMISE` (1 or 0). An empty variable counts as unset.
+    `ENVTOOL_FSYNC` and `ENVTOOL_OPTIMISE` (1 or 0), `ENVTOOL_SANDBOX` (auto, require or off). An
+    empty variable counts as unset.
 
     :raises StoreError: a variable has another form, or no root can be determined or used.
     """
@@ -94,6 +103,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         offline=_flag(environ, "ENVTOOL_OFFLINE", default=False),
         fsync=_flag(environ, "ENVTOOL_FSYNC", default=True),
         optimise=_flag(environ, "ENVTOOL_OPTIMISE", default=True),
+        sandbox=_mode(environ.get("ENVTOOL_SANDBOX", "")),
+        path=environ.get("PATH", os.defpath),
     )
 
 
@@ -140,6 +151,16 @@ def _jobs(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text[:9]) < 1:
         raise StoreError(f"ENVTOOL_JOBS is {text!r}, which is not a whole number from 1")
     return int(text[:9])
+
+
+def _mode(text: str) -> Mode:
+    if text == "off":
+        return "off"
+    if text in {"", "auto"}:
+        return "auto"
+    if text == "require":
+        return "require"
+    raise StoreError(f"ENVTOOL_SANDBOX is {text!r}: it must be auto, require or off")
 
 
 def _flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:

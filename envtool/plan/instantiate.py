@@ -261,8 +261,10 @@ def _build(
         inputs.append(fetch)
     else:
         raise LockError(f"the lock gives no source for {package.name}", hint="envtool lock")
-    if package.vcs is not None and package.vcs.subdirectory:
-        variables["subdirectory"] = package.vcs.subdirectory
+    if package.vcs is not None:
+        variables["commit"] = package.vcs.commit_id
+        if package.vcs.subdirectory:
+            variables["subdirectory"] = package.vcs.subdirectory
     name = store_name(f"{package.name}-{package.version or '0'}")
     system = f"{interpreter.machine}-linux"
     return made.add(_derivation(name, BUILD, variables, inputs, sources=sources, system=system))

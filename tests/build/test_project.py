@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envtool.build.project import copied, extracted
-from envtool.errors import BuildError, FetchError, ResolutionError
+from envtool.errors import BuildError, FetchError, ResolutionError, SandboxError
+from envtool.values import replace
 from envtool.workspace import Generation, Project, Workspace, open_project
 
 if TYPE_CHECKING:
@@ -398,3 +400,79 @@ def test_commit_that_cannot_be_had_is_gits_to_explain(room: Room) -> None:
     with pytest.raises(FetchError, match=f"mine: git cannot fetch {pinned}") as caught:
         room.switch(project)
     assert room.mine.as_uri() in caught.value.message
+
+
+needs_sandbox = pytest.mark.skipif(
+    os.environ["ENVTOOL_SANDBOX"] == "off", reason="this machine gives no sandbox"
+)
+
+
+def probing(code: str) -> dict[str, str]:
+    """Return the files of a project whose back end runs `code` before it builds."""
+    lines = "".join(f"    {line}\n" for line in code.splitlines())
+    back_end = f"from setuptools.build_meta import *\ndef _probe():\n{lines}_probe()\n"
+    return {**mine(OWN_BACK_END), "mine/backend.py": back_end}
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import socket\nsocket.create_connection(('127.0.0.1', PORT), 9)", "refused"),
+        ("print(open(SECRET).read())", "No such file or directory"),
+        ("open('/usr/lib/mark', 'w')", "Read-only file system"),
+        ("import os\nassert not os.path.exists(os.path.expanduser('~')), 'home'", None),
+        ("import os\nassert len([n for n in os.listdir('/proc') if n.isdigit()]) < 9", None),
+        ("import os\nassert os.getuid() == 1000", None),
+    ],
+    ids=["network", "secret", "system", "home", "processes", "user"],
+)
+def test_build_is_shut_in(room: Room, tmp_path: Path, code: str, said: str | None) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the user's own")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        room.write(probing(code.replace("SECRET", repr(str(secret))).replace("PORT", port)))
+        project = room.declare(BUILT)
+        if said is None:
+            room.switch(project)
+            return
+        with pytest.raises(BuildError, match=said) as caught:
+            room.switch(project)
+    assert "the user's own" not in caught.value.message
+
+
+@needs_sandbox
+def test_editable_build_sees_its_own_folder_and_no_other_of_the_user(
+    room: Room, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_text("")
+    code = f"import os\nopen('mark', 'w').close()\nassert not os.path.exists('{tmp_path}/other')"
+    room.write(probing(code))
+    room.switch(room.declare(EDITABLE))
+    assert (room.mine / "mark").exists()
+
+
+@pytest.fixture
+def denied(room: Room, tmp_path: Path) -> Room:
+    """Give a workspace on a machine that has no sandbox."""
+    settings = replace(room.workspace.settings, path=str(tmp_path), sandbox="auto")
+    return Room(Workspace(settings), room.folder)
+
+
+def test_projects_of_ones_own_are_built_where_there_is_no_sandbox(denied: Room) -> None:
+    denied.write(mine(SETUPTOOLS))
+    denied.switch(denied.declare(BUILT))
+    assert denied.run("mine") == "first"
+
+
+def test_code_of_others_is_not_built_without_a_sandbox_unless_asked(
+    denied: Room, make_sdist: "MakeSdist"
+) -> None:
+    project = denied.declare(f"mine = {{ path = '{make_sdist('mine', '4.0')}' }}")
+    with pytest.raises(SandboxError, match="mine must be built, and there is no sandbox") as caught:
+        denied.switch(project)
+    assert caught.value.hint is not None
+    assert "export ENVTOOL_SANDBOX=off" in caught.value.hint
+    settings = replace(denied.workspace.settings, sandbox="off")
+    Room(Workspace(settings), denied.folder).switch(project)

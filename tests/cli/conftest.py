@@ -70,6 +70,7 @@ def place(tmp_path: Path) -> Place:
         "HOME": str(home),
         "ENVTOOL_ROOT": str(root),
         "ENVTOOL_FSYNC": "0",
+        "ENVTOOL_SANDBOX": os.environ["ENVTOOL_SANDBOX"],
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "TERM": "xterm",
         "LC_ALL": "C.UTF-8",
