@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -16,8 +16,17 @@ PLAIN, EXECUTABLE, SYMLINK = range(3)
 """Kinds of leaves: what a NAR keeps of a mode."""
 
 _KINDS = {stat.S_IFREG | FILE_MODE: PLAIN, stat.S_IFREG | EXECUTABLE_MODE: EXECUTABLE}
-_UNREADABLE = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EINVAL})
-"""It is gone, another user's, or has become another sort of file."""
+_UNREADABLE = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,  # another user's
+        errno.EPERM,
+        errno.ELOOP,  # it has become another sort of file
+        errno.EINVAL,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,  # deeper than a path can say
+    }
+)
 
 
 class Leaf(NamedTuple):
@@ -59,7 +68,7 @@ def leaves(store: str, owner: StorePath, on_folder: OnFolder) -> Iterator[Leaf]:
     folders = [top]
     while folders:
         folder = folders.pop()
-        with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
+        with _unreadable_is_fine(), os.scandir(folder) as entries:
             for entry in entries:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
@@ -67,6 +76,15 @@ def leaves(store: str, owner: StorePath, on_folder: OnFolder) -> Iterator[Leaf]:
                     folders.append(entry.path)
                 elif (kind := kind_of(status)) is not None:
                     yield Leaf(owner, folder, entry.path, kind, status.st_size, status.st_ino)
+
+
+@contextmanager
+def _unreadable_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
 
 
 def leaf_digest(path: str, kind: int, size: int) -> bytes | None:
@@ -83,9 +101,9 @@ def leaf_digest(path: str, kind: int, size: int) -> bytes | None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        if error.errno in _UNREADABLE:
-            return None
-        raise
+        if error.errno not in _UNREADABLE:
+            raise
+    return None
 
 
 def _digest(descriptor: int, size: int, *, executable: bool) -> bytes | None:

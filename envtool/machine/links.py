@@ -1,4 +1,4 @@
-"""Hard links in the store: the folder that Nix keeps them in, and what shared files take.
+"""Hard links in the store: the folder that Nix keeps them in, and which of them nobody uses.
 
 `.links/<nix-base32 SHA-256 of the file's NAR>` is one more name of a file that store objects
 share, or could share (Nix's `optimise-store.cc`). No object needs it: who deletes an entry, or
@@ -8,13 +8,9 @@ the whole folder, only makes the next `optimise` read more.
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 
 LINKS = ".links"
 """Its name in the store directory."""
-
-Inodes = set[tuple[int, int]]
-"""Device and number of each."""
 
 
 def unused_links(store: str) -> Iterator[tuple[str, int]]:
@@ -48,24 +44,3 @@ def drop_unused_links(store: str) -> tuple[int, int]:
             continue
         count, freed = count + 1, freed + size
     return count, freed
-
-
-def tree_usage(path: str, counted: Inodes) -> int:
-    """Return the bytes of the files in the tree at `path` that are not in `counted` yet.
-
-    A file with several names counts once, in whichever tree is asked about first; its inode is
-    added. Nothing at `path`, or nothing that may be read, is 0.
-    """
-    total, todo = 0, [path]
-    while todo:
-        place = todo.pop()
-        with suppress(FileNotFoundError, PermissionError):
-            status = os.lstat(place)
-            if stat.S_ISDIR(status.st_mode):
-                todo += [f"{place}/{name}" for name in os.listdir(place)]
-            elif status.st_nlink == 1:
-                total += status.st_size
-            elif (inode := (status.st_dev, status.st_ino)) not in counted:
-                counted.add(inode)
-                total += status.st_size
-    return total

@@ -15,7 +15,7 @@ from envtool.errors import StoreError
 from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.links import LINKS, drop_unused_links, tree_usage, unused_links
+from envtool.machine.links import LINKS, drop_unused_links, unused_links
 from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.optimise import Optimised, optimise
 from envtool.machine.settings import Settings
@@ -325,7 +325,7 @@ def _all_files(store: Store) -> Iterator[tuple[StorePath, str]]:
                 yield path, os.path.relpath(f"{folder}/{name}", top)
 
 
-# -- links that nobody uses, and what is used
+# -- links that nobody uses
 
 
 def test_entries_without_users_are_told_and_dropped(store: Store, tmp_path: Path) -> None:
@@ -344,17 +344,6 @@ def test_entries_without_users_are_told_and_dropped(store: Store, tmp_path: Path
 
 def test_a_store_without_links_has_no_unused_ones(store: Store) -> None:
     assert drop_unused_links(store.settings.store) == (0, 0)
-
-
-def test_usage_counts_a_shared_file_once(store: Store, tmp_path: Path) -> None:
-    one = add(store, tmp_path, "one", a=SAME, b=b"1234")
-    two = add(store, tmp_path, "two", c=SAME)
-    run(store)
-    counted: set[tuple[int, int]] = set()
-    assert tree_usage(store.physical(one), counted) == len(SAME) + 4
-    assert tree_usage(store.physical(two), counted) == 0
-    assert tree_usage(store.physical(two), set()) == len(SAME)
-    assert tree_usage("/nowhere", counted) == 0
 
 
 # -- sharing while an object is made
