@@ -4,7 +4,7 @@ Any 32 characters of the base-32 alphabet may be a digest; names are not looked 
 "Scanning for references"; Nix's `references.cc`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from envtool.formats.nix.hashing import ALPHABET
 from envtool.formats.nix.storepath import DIGEST_LENGTH, StorePath
@@ -16,13 +16,21 @@ _IMAGE = bytes(ord("x") if chr(byte) in ALPHABET else 0 for byte in range(256))
 _DIGEST_IMAGE = b"x" * DIGEST_LENGTH
 
 
+def by_digest(candidates: Iterable[StorePath]) -> dict[bytes, StorePath]:
+    """Return the candidates by what they are recognised by."""
+    return {path.digest.encode(): path for path in candidates}
+
+
 class ReferenceScanner:
     """A sink that notes which of the candidates' digests pass through, chunk borders included."""
 
     __slots__ = ("_by_digest", "_found", "_tail")
 
-    def __init__(self, candidates: Iterable[StorePath]) -> None:
-        self._by_digest = {path.digest.encode(): path for path in candidates}
+    def __init__(self, candidates: Iterable[StorePath] | Mapping[bytes, StorePath]) -> None:
+        """Take candidates, or what `by_digest` made of them: many for many streams."""
+        if not isinstance(candidates, Mapping):
+            candidates = by_digest(candidates)
+        self._by_digest: Mapping[bytes, StorePath] = candidates
         self._tail = b""
         self._found: set[StorePath] = set()
 
