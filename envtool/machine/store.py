@@ -28,8 +28,8 @@ from envtool.machine.disk import disk_errors
 from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
-from envtool.machine.sharing import older_versions, share
-from envtool.machine.tree import Exclude, dump_tree
+from envtool.machine.sharing import older_versions
+from envtool.machine.tree import Exclude, copy_tree, dump_tree
 from envtool.values import value
 
 if TYPE_CHECKING:
@@ -317,20 +317,19 @@ class Store:
         :raises StoreError: it cannot be read, or holds what a store object cannot hold.
         """
         with self.shared(), disk_errors(f"add {source} to the store"):
-            sink = nar.HashingSink()
-            dump_tree(source, sink, exclude=exclude)
-            path = make_source(name, sink.hash.digest)
+            with nar.hashing_aside() as sink:
+                dump_tree(source, sink, exclude=exclude)
+                path = make_source(name, sink.hash.digest)
             if self.is_valid(path):
                 return path
             temporary = self.scratch(name)
+            older = older_versions(self, [name]).get(name)
             try:
-                sink = nar.HashingSink()
-                dump_tree(source, sink, exclude=exclude, target=temporary)
-                # The copy counts: the source may have changed since it was hashed.
-                path = make_source(name, sink.hash.digest)
-                for older in older_versions(self, [name]).values():
-                    share(temporary, older)
-                self.place(temporary, path, canonical=False)
+                with nar.hashing_aside() as sink:
+                    copy_tree(source, temporary, sink, exclude=exclude, older=older)
+                    # The copy counts: the source may have changed since it was hashed.
+                    path = make_source(name, sink.hash.digest)
+                self.place(temporary, path, canonical=True)
             except BaseException:
                 delete_tree(temporary)
                 raise

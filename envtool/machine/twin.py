@@ -54,6 +54,10 @@ class Twin:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close both files, whether the new one is complete or not."""
         os.close(self._descriptor)
         if self._copy is not None:
             os.close(self._copy)

@@ -30,8 +30,8 @@ Sink = Callable[[bytes], object]
 
 CHUNK = 1 << 20
 """Bytes of the largest piece that a sink gets."""
-_JOINED = 1 << 18
-"""Smaller pieces are joined up to about so many bytes."""
+_JOINED = 1 << 17
+"""Smaller pieces are joined to such of about so many bytes."""
 _AHEAD = 4
 """Pieces that may wait for the thread that hashes them."""
 MAX_PATH = 4095
@@ -198,7 +198,7 @@ class Dumper:
                 raise FormatError(
                     f"{path} is nested too deep: it holds a path of more than {MAX_PATH} bytes"
                 ) from error
-            raise
+            raise named(error) from None
 
     def names(self, folder: bytes) -> list[bytes]:
         """Return the entries of the folder that count, in any order; it has just been met."""
@@ -249,27 +249,30 @@ class Dumper:
             self._put(before + symlink_node(target) + after)
         else:
             raise FormatError(
-                f"{os.fsdecode(path)} has an unsupported type: not file, directory or link"
+                f"{os.fsdecode(path)} is a device, socket or FIFO, which a NAR cannot hold"
             )
         return False
 
     def _regular(self, path: bytes, status: os.stat_result, before: bytes, after: bytes) -> None:
-        size = status.st_size
         # It may have been replaced by a FIFO since: opening must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             copy = self.opened(path, status)
-            self._put(before + regular_open(size, executable=bool(status.st_mode & stat.S_IXUSR)))
-            left = size
-            while left:
-                data = os.read(descriptor, min(left, CHUNK))
-                if not data:
-                    raise FormatError(f"{os.fsdecode(path)} shrank while it was read")
-                self._put(data)
+            size = status.st_size
+            head = before + regular_open(size, executable=bool(status.st_mode & stat.S_IXUSR))
+            tail = regular_close(size) + after
+            if size <= _JOINED and len(data := os.read(descriptor, size)) == size:
+                self._put(b"".join((head, data, tail)))
                 if copy is not None:
                     copy(data)
-                left -= len(data)
-            self._put(regular_close(size) + after)
+            else:
+                self._put(head)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                for data in _contents(descriptor, path, size):
+                    self._put(data)
+                    if copy is not None:
+                        copy(data)
+                self._put(tail)
         finally:
             os.close(descriptor)
         if copy is not None:
@@ -290,6 +293,23 @@ class Dumper:
             self._sink(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             self._pieces = []
         self._size = 0
+
+
+def _contents(descriptor: int, path: bytes, left: int) -> Iterator[bytes]:
+    """Yield as many bytes of an open file as it had when it was met."""
+    while left:
+        data = os.read(descriptor, min(left, CHUNK))
+        if not data:
+            raise FormatError(f"{os.fsdecode(path)} shrank while it was read", hint="run it again")
+        yield data
+        left -= len(data)
+
+
+def named(error: OSError) -> OSError:
+    """Return the error with the name of its file as text, as everybody else has it."""
+    if isinstance(error.filename, bytes):
+        error.filename = os.fsdecode(error.filename)
+    return error
 
 
 def case_hacked(name: bytes) -> FormatError:

@@ -18,6 +18,7 @@ from envtool.formats.nix.nar import (
     MAX_PATH,
     OPEN,
     case_hacked,
+    named,
     token,
 )
 
@@ -61,8 +62,10 @@ def restore(source: BinaryIO, target: str) -> None:
         raise FormatError(f"{target} exists already; a NAR is restored to a new path")
     try:
         _Restorer(source).restore(os.fsencode(target))
-    except BaseException:
+    except BaseException as error:
         _remove(os.fsencode(target))
+        if isinstance(error, OSError):
+            raise named(error) from None
         raise
 
 

@@ -203,15 +203,24 @@ def test_bytes_after_the_archive_are_left_unread(tmp_path: Path) -> None:
 
 def test_fifo_cannot_be_dumped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "special")
-    with pytest.raises(FormatError, match="special has an unsupported type"):
+    with pytest.raises(FormatError, match="special is a device, socket or FIFO"):
         hash_path(os.fspath(tmp_path))
+
+
+def test_missing_file_is_named_as_text(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        hash_path(os.fspath(tmp_path / "nowhere"))
+    assert error.value.filename == os.fspath(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError) as error:
+        restore(io.BytesIO(dumped(HELLO)), os.fspath(tmp_path / "no" / "parent"))
+    assert error.value.filename == os.fspath(tmp_path / "no" / "parent")
 
 
 def test_socket_cannot_be_dumped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a socket's path may have 107 bytes
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("special")
-        with pytest.raises(FormatError, match="special has an unsupported type"):
+        with pytest.raises(FormatError, match="special is a device, socket or FIFO"):
             hash_path(os.fspath(tmp_path))
 
 
