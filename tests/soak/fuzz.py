@@ -31,8 +31,7 @@ from pathlib import Path
 from types import FunctionType
 
 from envtool.errors import FormatError
-from envtool.formats.nix import aterm, derivation, hashing, nar, narinfo, storepath
-from envtool.formats.nix.restore import restore
+from envtool.formats.nix import aterm, derivation, hashing, nar, narinfo, restore, storepath
 from envtool.values import replace
 
 VECTORS = Path(__file__).parent.parent / "formats" / "nix" / "vectors"
@@ -53,7 +52,7 @@ def check_nar(data: bytes, folder: str) -> bool:
     source = io.BytesIO(data)
     target = os.path.join(folder, "target")
     try:
-        restore(source, target)
+        restore.restore(source, target)
     except FormatError:
         assert os.listdir(folder) == [], "something was left behind"
         return False
@@ -256,7 +255,7 @@ def say(line: str) -> None:
 def run_atheris(name: str, minutes: float | None, count: int, folder: str) -> None:
     """Let coverage guide the inputs; ends the process."""
     atheris = importlib.import_module("atheris")
-    for reader in (aterm, derivation, nar, narinfo, hashing, storepath):
+    for reader in (aterm, derivation, hashing, nar, narinfo, restore, storepath):
         instrument(reader, atheris.instrument_func)
     corpus, inputs = Path(folder, "corpus"), Path(folder, "inputs")
     corpus.mkdir()
