@@ -22,7 +22,7 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine import sandbox
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
-from envtool.machine.metadata import delete_tree
+from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.store import Store
 from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, LOCAL, UNPACK
 from envtool.reporting import Kind, Reporter, Step
@@ -59,6 +59,18 @@ class Context:
     """Where wheels are unpacked; None: in this process."""
     older: Mapping[str, str] = MappingProxyType({})
     """By the name of an output, where its like lies to share files with (`machine.sharing`)."""
+
+    place: Callable[[str, StorePath], object] | None = None
+    """Takes a finished tree, in canonical form, that is to lie at a path; None: the store does."""
+
+    def put(self, tree: str, path: StorePath, *, canonical: bool) -> None:
+        """Move a finished tree to its place; `canonical` says that it has the form for it."""
+        if self.place is None:
+            self.store.place(tree, path, canonical=canonical)
+            return
+        if not canonical:
+            canonicalise(tree)
+        self.place(tree, path)
 
     def physical(self, full: str) -> str:
         """Return where the store path written in a derivation's variable lies here."""
@@ -123,7 +135,7 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
             size=_size(derivation),
             on_bytes=lambda count: context.reporter.advance(step, count),
         )
-        context.store.place(target, output, canonical=False)
+        context.put(target, output, canonical=False)
     digest = Hash("sha256", bytes.fromhex(environment["outputHash"]))
     return PathInfo(
         path=output,
@@ -150,7 +162,7 @@ def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Ste
             lambda count: context.reporter.advance(step, count),
             context.older.get(output.name),
         )
-        context.store.place(target, output, canonical=True)
+        context.put(target, output, canonical=True)
     return PathInfo(
         path=output,
         nar_hash=unpacked.nar_hash,
@@ -228,7 +240,7 @@ def _placed(
             f"{derivation.name}: its output names {store.settings.store}, a path of this machine",
             hint="the package writes absolute paths when it is built; declare it editable",
         )
-    store.place(target, output, canonical=False)
+    context.put(target, output, canonical=False)
     return PathInfo(
         path=output,
         nar_hash=sink.hash,
