@@ -19,7 +19,7 @@ from envtool.machine.links import LINKS, drop_unused_links, unused_links
 from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.optimise import Optimised, optimise
 from envtool.machine.settings import Settings
-from envtool.machine.sharing import older_versions, share
+from envtool.machine.sharing import older_versions
 from envtool.machine.store import Store
 from envtool.machine.verify import verify
 from envtool.reporting import SilentReporter
@@ -211,6 +211,20 @@ def test_an_object_that_somebody_deleted_is_no_error(store: Store, tmp_path: Pat
     add(store, tmp_path, "two", c=SAME)
     delete_tree(store.physical(one))
     assert run(store) == Optimised(0, 0, 0, 0)
+
+
+def test_a_folder_too_deep_for_a_path_is_passed_over(store: Store, tmp_path: Path) -> None:
+    one = add(store, tmp_path, "one", a=SAME, b=SAME)
+    folder = os.open(store.physical(one), os.O_RDONLY)
+    os.fchmod(folder, 0o755)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=folder)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(os.open("deep", os.O_WRONLY | os.O_CREAT, 0o444, dir_fd=folder))
+    os.close(folder)
+    assert run(store).files == 1
 
 
 def test_without_hard_links_nothing_is_done(
@@ -407,25 +421,19 @@ def test_the_latest_of_the_name_comes_before_other_versions(sharing: Store, tmp_
     assert older != newer
 
 
-def test_sharing_a_tree_leaves_unlike_places_alone(tmp_path: Path) -> None:
-    older, tree = tmp_path / "older", tmp_path / "tree"
-    for folder in (older, tree):
-        folder.mkdir()
-    (older / "file").mkdir()
-    (older / "folder").write_text("a file")
-    (older / "link").symlink_to(tree / "plain")
-    (older / "plain").write_text("plain")
-    (tree / "file").write_text("file")
-    (tree / "folder").mkdir()
+def test_unlike_things_in_one_place_are_copied(sharing: Store, tmp_path: Path) -> None:
+    older = add(sharing, tmp_path, "data", file__in=b"", folder=b"a file", link="plain", plain=b"p")
+    tree = tmp_path / "tree"
+    (tree / "folder").mkdir(parents=True)
     (tree / "folder" / "inner").write_text("inner")
-    (tree / "link").write_text("plain")
-    (tree / "plain").write_text("plain")
-    canonicalise(str(older))
-    assert share(str(tree), str(older)) == 5
-    assert os.path.samefile(tree / "plain", older / "plain")
-    assert not (tree / "link").is_symlink()
-    assert (tree / "folder" / "inner").read_text() == "inner"
-    delete_tree(str(older))
+    (tree / "file").write_text("file")
+    (tree / "link").write_text("p")
+    (tree / "plain").write_text("p")
+    newer = Path(sharing.physical(sharing.add_tree(str(tree), "data")))
+    assert os.path.samefile(newer / "plain", f"{sharing.physical(older)}/plain")
+    assert not (newer / "link").is_symlink()
+    assert (newer / "folder" / "inner").read_text() == "inner"
+    assert verify(sharing, contents=True) == []
 
 
 # -- nothing changes a file that has other names
