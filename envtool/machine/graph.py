@@ -32,7 +32,7 @@ def references_first(graph: Graph) -> list[StorePath]:
                     continue
                 open_now.add(path)
                 stack.append((path, True))
-                below = sorted(graph[path] & graph.keys() - done - {path}, reverse=True)
+                below = sorted((graph[path] & graph.keys()) - done - {path}, reverse=True)
                 if cycle := open_now.intersection(below):
                     raise StoreError(f"{path} and {min(cycle)} refer to each other in a cycle")
                 stack += [(reference, False) for reference in below]
