@@ -50,7 +50,8 @@ with recursive down(id) as ({_DOWN}), up(id) as ({_UP})
 select v.path, r.path from down cross join Refs on Refs.referrer = down.id
     join ValidPaths v on v.id = Refs.referrer
     join ValidPaths r on r.id = Refs.reference
-    where Refs.reference in (select id from up) and Refs.reference <> Refs.referrer
+    -- The plus keeps SQLite from trying all of them for each referrer.
+    where +Refs.reference in (select id from up) and Refs.reference <> Refs.referrer
 """  # noqa: S608 - constants only
 _BLOCK = 2048
 """Paths whose sizes are added up in one pass: a mask has a bit for each."""
@@ -130,10 +131,10 @@ def between(database: Database, top: StorePath, bottom: StorePath) -> Graph:
 
     Whatever lies on a way from one to the other is in it, and nothing else.
     """
+    known = _Known()
     graph: dict[StorePath, set[StorePath]] = {}
     for referrer, reference in _rows(database, _BETWEEN, _given([top]), _given([bottom])):
-        below = graph.setdefault(StorePath.parse_full(referrer), set())
-        below.add(StorePath.parse_full(reference))
+        graph.setdefault(known[referrer], set()).add(known[reference])
     return {path: frozenset(below) for path, below in graph.items()}
 
 
@@ -194,6 +195,14 @@ def closure_sizes(graph: Graph, sizes: Mapping[StorePath, int]) -> dict[StorePat
                 masks[path] = mask
                 totals[path] += weights[mask]
     return totals
+
+
+class _Known(dict[str, StorePath]):
+    """Paths by their text, each validated once however many edges lead to it."""
+
+    def __missing__(self, text: str) -> StorePath:
+        self[text] = path = StorePath.parse_full(text)
+        return path
 
 
 class _Weights(dict[int, int]):

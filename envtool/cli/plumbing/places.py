@@ -199,8 +199,10 @@ class Asked:
         raise _no_generation(name, number, found)
 
     def _unknown(self, word: str) -> EnvtoolError:
-        name = word.rstrip("/").rsplit("/", 1)[-1]
-        near = queries.called(self.database, name, most=_MOST_NAMED + 1) if name else []
+        parts = word.rstrip("/").split("/")
+        name = parts[-1 if word.startswith(("/", ".")) else 0]
+        # Shorter texts occur in everything.
+        near = queries.called(self.database, name, most=_MOST_NAMED + 1) if len(name) > 2 else []  # noqa: PLR2004
         if near:
             return StoreError(
                 f"no store path is {word!a}; called so are: {_listed(near)}",
