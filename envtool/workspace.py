@@ -6,7 +6,8 @@ everything else stand in the methods.
 """
 
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from envtool.formats.activation import EnvironmentChange, change
 from envtool.formats.changes import Changes, compare
 from envtool.formats.generation import Package, Record
 from envtool.formats.outcomes import Generation, Pending, Plan
+from envtool.machine import profile as profiles
 from envtool.machine import project as projects
 from envtool.machine.profile import Profile, profile_of
 from envtool.machine.project import Project
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from envtool.formats.lock import Lock
     from envtool.formats.nix.storepath import StorePath
     from envtool.machine.fetch import Fetcher
-    from envtool.machine.gc import GcPlan
+    from envtool.machine.gc import Collected, GcPlan
+    from envtool.machine.retention import Pruned, Retention
     from envtool.machine.store import Store
     from envtool.plan.answer import Answer
     from envtool.plan.evaluate import Evaluation
@@ -199,7 +202,7 @@ class Workspace:
         from envtool.build.missing import missing
 
         asked = self._answer(project)
-        with self.store.shared(self.reporter.note):
+        with self.store.using(self.reporter.note):
             planned = self._evaluate(asked)
             todo = missing(self.store, planned.made.derivations, [planned.environment])
         fetch = [_pending(planned, path) for path in todo.fetch]
@@ -220,7 +223,7 @@ class Workspace:
     def build(self, project: Project) -> "StorePath":
         """Realise the environment, write the lock, and return the environment's store path."""
         asked = self._answer(project)
-        with self.store.shared(self.reporter.note):
+        with self.store.using(self.reporter.note):
             planned = self._evaluate(asked)
             self._realise(asked, planned)
         if asked.changed:
@@ -342,23 +345,59 @@ class Workspace:
 
     # Collecting
 
-    def gc_plan(self) -> "GcPlan":
-        """Return what nothing needs any more."""
+    def prune(
+        self, retention: "Retention", project: Project | None = None, *, dry_run: bool = False
+    ) -> "list[Pruned]":
+        """Forget generations that may go, of one project's environment or of all of the root.
+
+        Return them; `dry_run` changes nothing.
+
+        :raises ProfileError: a profile cannot be changed.
+        """
+        from envtool.machine import retention as retaining
+
+        if project is None:
+            profiles = retaining.find_profiles(self.settings)
+        else:
+            profiles = iter([(os.path.abspath(project.path), self.profile(project))])
+        return retaining.prune(profiles, retention, time.time(), dry_run=dry_run)
+
+    def forget_gone(self, *, dry_run: bool = False) -> "list[Pruned]":
+        """Forget all generations of environments whose declaration is gone; return them."""
+        from envtool.machine.retention import forget_gone
+
+        return forget_gone(self.settings, dry_run=dry_run)
+
+    def gc_plan(self, pruned: "Iterable[Pruned]" = (), *, max_freed: int | None = None) -> "GcPlan":
+        """Return what nothing needs any more, once these generations are forgotten."""
         from envtool.machine import gc
         from envtool.machine.roots import find_roots
 
-        return gc.plan(self.store, find_roots(self.settings))
+        links = {each.link for each in pruned}
+        roots = [root for root in find_roots(self.settings) if root.source not in links]
+        return gc.plan(self.store, roots, max_freed=max_freed)
 
-    def collect(self, plan: "GcPlan") -> "tuple[list[tuple[StorePath, int]], int]":
-        """Delete what the plan says and is still garbage.
-
-        Return the store paths that went, each with its size, and the bytes freed.
-        """
+    def collect(self, *, max_freed: int | None = None) -> "Collected":
+        """Delete what nothing needs any more; with `max_freed` no more than frees so many bytes."""
         from envtool.machine import gc
+        from envtool.reporting import Step
 
-        gone: set[str] = set()
-        freed = gc.collect(self.store, plan, on_deleted=lambda name, _: gone.add(name))
-        return [dead for dead in plan.dead if dead[0] in gone], freed
+        def expect(count: int, size: int) -> None:
+            self.reporter.expect("collect", count, size)
+
+        def deleted(name: str, size: int) -> None:
+            step = Step("collect", name, size)
+            self.reporter.start(step)
+            self.reporter.advance(step, size)
+            self.reporter.finish(step)
+
+        return gc.collect(
+            self.store,
+            max_freed=max_freed,
+            on_found=expect,
+            on_deleted=deleted,
+            on_wait=self.reporter.note,
+        )
 
     # Steps
 
@@ -428,8 +467,8 @@ class Workspace:
 
         profile = self.profile(project)
         before = self._last_record(project)
-        # From what is counted on to the link that makes it a root, the collector stays away.
-        with self.store.shared(self.reporter.note):
+        # From what is counted on to the link that makes it a root, no collector takes it.
+        with self.store.using(self.reporter.note):
             planned = self._evaluate(asked)
             self._realise(asked, planned)
             if edit is not None:
@@ -439,7 +478,7 @@ class Workspace:
             record = self._record(asked, planned)
             known = {generation.number for generation in profile.generations()}
             path = add_generation(self.store, record, asked.text, asked.lock_text)
-            generation = profile.set(path)
+            generation = self._make_current(profile, path)
         made = Generation(
             number=generation.number,
             path=path,
@@ -450,6 +489,16 @@ class Workspace:
             size=self._closure_size(path),
         )
         return made, generation.number not in known
+
+    def _make_current(self, profile: Profile, path: "StorePath") -> "profiles.Generation":
+        """Switch the profile to an object in use; no collector looks for roots meanwhile."""
+        from envtool.machine.disk import disk_errors
+        from envtool.machine.roots import name_for_nix
+
+        with self.store.shared(self.reporter.note):
+            with disk_errors("make a GC root"):
+                name_for_nix(self.settings, path)
+            return profile.set(path)
 
     def _record(self, asked: "Answer", planned: "Evaluation") -> Record:
         from envtool.plan.evaluate import environment_name

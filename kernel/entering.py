@@ -85,21 +85,20 @@ def _add_magics(workspace: "Workspace", text: bytes, link: str) -> str:
     from tempfile import TemporaryDirectory
 
     from envtool.machine.disk import disk_errors
+    from envtool.machine.roots import add_direct
 
     with (
         disk_errors("add the magics to the store"),
         TemporaryDirectory(prefix="envtool-magics-") as folder,
-        workspace.store.shared(),
+        workspace.store.using(),
     ):
         os.mkdir(f"{folder}/{MAGICS}")
         with open(f"{folder}/{MAGICS}/__init__.py", "wb") as file:
             file.write(text)
-        target = workspace.physical(workspace.store.add_tree(folder, "envtool-magics"))
-        temporary = f"{link}.{os.getpid()}"
-        os.makedirs(os.path.dirname(link), exist_ok=True)
-        os.symlink(target, temporary)
-        os.rename(temporary, link)
-    return target
+        path = workspace.store.add_tree(folder, "envtool-magics")
+        with workspace.store.shared():
+            add_direct(workspace.settings, os.path.basename(link), path)
+    return workspace.physical(path)
 
 
 def _digest(text: bytes) -> str:

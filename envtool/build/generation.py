@@ -19,7 +19,7 @@ def add_generation(store: Store, record: Record, declaration: str, lock: str) ->
     It is addressed by its content, so the same environment from the same texts is the same object.
     """
     name = store_name(f"{record.name}-generation")
-    with store.shared(), scratch(store, name) as target:
+    with store.using(), scratch(store, name) as target:
         _write(target, record, declaration, lock)
         nar_hash, nar_size = nar.hash_path(target)
         path = make_source(name, nar_hash.digest, [record.environment])

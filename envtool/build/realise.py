@@ -36,7 +36,7 @@ def realise(
     :raises BuildError: a build failed.
     """
     output = derivations[wanted].output_path()
-    with store.shared():
+    with store.using():
         todo = missing(store, derivations, [wanted])
         if not (todo.fetch or todo.build):
             return output

@@ -1,11 +1,10 @@
-"""The commands that deal with what was before: `generations`, `rollback`, `gc`."""
+"""The commands that deal with what was before: `generations`, `rollback`."""
 
 from argparse import ArgumentTypeError, Namespace
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
-from envtool.cli.render import generation_json, generation_lines, plural
+from envtool.cli.render import generation_json, generation_lines
 from envtool.cli.session import Session
-from envtool.cli.terminal import size_text
 
 __all__ = ["add_commands"]
 
@@ -38,22 +37,6 @@ def add_commands(commands: "Commands[Parser]") -> None:
         "number", metavar="N", nargs="?", type=_number, help="number of a generation"
     )
     completed_by(number, "generations")
-    _add_gc(commands)
-
-
-def _add_gc(commands: "Commands[Parser]") -> None:
-    parser = add_command(
-        commands,
-        "gc",
-        _run_gc,
-        summary="delete what nothing needs any more",
-        text="""
-        Deletes the store paths that no generation, no running shell or kernel and no other root
-        leads to. Generations are roots: every one that is listed can still be gone back to.
-        """,
-        examples=[("envtool gc --dry-run", "what would be deleted"), ("envtool gc", "delete it")],
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would happen, do nothing")
 
 
 def _number(text: str) -> int:
@@ -87,24 +70,4 @@ def _run_rollback(session: Session, arguments: Namespace) -> int:
             f"switched from generation {before} to {after}\n"
             f"`{session.program(project)} rollback {before}` leads back to where you were"
         )
-    return 0
-
-
-def _run_gc(session: Session, arguments: Namespace) -> int:
-    workspace, terminal = session.workspace(), session.terminal
-    plan = workspace.gc_plan()
-    dead, freed = (plan.dead, plan.freed) if arguments.dry_run else workspace.collect(plan)
-    live = plan.live_count + len(plan.dead) - len(dead)
-    if terminal.json:
-        shown = [{"path": path.full(), "size": size} for path, size in dead]
-        shape = {"dry_run": arguments.dry_run, "dead": shown, "live": live}
-        terminal.result_json({**shape, "freed": freed})
-        return 0
-    if arguments.dry_run or terminal.verbose:
-        for path, size in dead:
-            terminal.result(f"{path}  {size_text(size)}")
-    would = "would delete" if arguments.dry_run else "deleted"
-    terminal.result(
-        f"{would} {plural(len(dead), 'store path')}, {size_text(freed)}; {live} are needed"
-    )
     return 0

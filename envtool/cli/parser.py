@@ -69,6 +69,12 @@ def _history(commands: "Commands[Parser]") -> None:
     history.add_commands(commands)
 
 
+def _collecting(commands: "Commands[Parser]") -> None:
+    from envtool.cli import collecting
+
+    collecting.add_commands(commands)
+
+
 def _kernels(commands: "Commands[Parser]") -> None:
     from envtool.cli import kernels
 
@@ -93,7 +99,8 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _running: ("run",),
     _shell: ("shell",),
     _looking: ("tree", "why"),
-    _history: ("generations", "rollback", "gc"),
+    _history: ("generations", "rollback"),
+    _collecting: ("gc",),
     _kernels: ("kernel", "notebook"),
     _store: ("store",),
     _completion: ("completion",),

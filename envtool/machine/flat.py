@@ -22,7 +22,7 @@ def add_flat(store: Store, source: str, name: str) -> StorePath:
 
     :raises StoreError: it is no file, or it cannot be read.
     """
-    with store.shared(), disk_errors(f"add {source} to the store"):
+    with store.using(), disk_errors(f"add {source} to the store"):
         # Before it is opened: opening a FIFO would wait for its writer.
         if not stat.S_ISREG(os.stat(source).st_mode):
             raise StoreError(f"{source} is no file", hint="add it without --flat")

@@ -1,30 +1,45 @@
-"""Collecting garbage: a plan as a value, then its deletion under the store's exclusive lock.
+"""Collecting garbage: what nothing needs is made invalid, moved out of the way, then deleted.
 
 Live is what a root needs: its closure, and with `keep_derivations` the `.drv` of each live
-output, whose closure is that of its inputs' `.drv` files. Rows go before files and referrers
-before references, so that a killed collector leaves every valid path whole.
+output, whose closure is that of its inputs' `.drv` files.
+
+The exclusive lock is held while roots are found, the live are marked, the dead are made invalid in
+one transaction and renamed. Whoever begins to use a path waits for that (`temproots`); nobody waits
+for the deletion of the files, which comes after. Killed in between, a collector leaves names that
+belong to nothing valid: the next one takes them. Two collectors delete different names.
+
+Roots are looked for in this order: temporary ones, links, processes. A path whose temporary root
+becomes a lasting one is seen in one of the two. A program that finds an environment by a link,
+opens it, and then finds the link still there (`Profile.enter`) is seen among the processes if the
+link was not.
 """
 
-import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from envtool.errors import FormatError
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
-from envtool.machine.graph import references_first
+from envtool.machine.links import drop_unused_links
 from envtool.machine.locks import OnWait
-from envtool.machine.metadata import delete_tree, tree_size
-from envtool.machine.roots import Root, drop_stale, find_roots
+from envtool.machine.marking import Dead, read_graph, unreachable
+from envtool.machine.removal import remove, would_free
+from envtool.machine.roots import Root, drop_stale, find_roots, let_nix_wait, mirror_for_nix
 from envtool.machine.store import Store
-from envtool.machine.verify import strangers
+from envtool.machine.strangers import strangers
+from envtool.machine.temproots import drop_dead, read_temporary
 from envtool.values import value
+
+__all__ = ["Collected", "GcPlan", "collect", "plan"]
 
 OnDeleted = Callable[[str, int], object]
 """Called after each deletion with the name in the store and the bytes freed."""
+OnFound = Callable[[int, int], object]
+"""Called when it is known how many names go, and about how many bytes."""
 
 _BYTECODE = ("objects", "environments")
+_ASIDE = ".del-"
 
 
 @value
@@ -38,149 +53,215 @@ class GcPlan:
     live_count: int
     """How many valid paths stay."""
     freed: int
-    """Bytes that go, `dead` and `junk` together."""
-    keep_derivations: bool = True
-    keep_outputs: bool = False
+    """Bytes of the disk that go: of files that nothing else shares, bytecode included."""
+
+
+@value
+class Collected:
+    """What a collection has deleted."""
+
+    dead: tuple[tuple[StorePath, int], ...]
+    """With their NAR's bytes."""
+    junk: tuple[str, ...]
+    live_count: int
+    freed: int
+    """Bytes of the disk; a file that other objects share frees nothing."""
+
+
+@value
+class _Found:
+    """What one look at the whole store finds."""
+
+    names: frozenset[str]
+    """All valid paths."""
+    dead: tuple[Dead, ...]
+    """Of these, what nothing needs; referrers before references."""
+    junk: tuple[str, ...]
+    held: frozenset[StorePath]
+    """What has a temporary root; it need not be valid."""
 
 
 def plan(
     store: Store,
-    roots: Iterable[Root],
+    roots: Sequence[Root],
     *,
+    max_freed: int | None = None,
     keep_derivations: bool = True,
     keep_outputs: bool = False,
 ) -> GcPlan:
-    """Return what nothing needs that `roots` point to.
+    """Return what nothing needs that `roots` point to; nothing is locked or changed.
 
     `keep_derivations` keeps the `.drv` files of live outputs, `keep_outputs` the outputs of
-    live `.drv` files (Nix's options of these names).
+    live `.drv` files (Nix's options of these names). With `max_freed` it stops at so many bytes.
     """
-    infos = store.database.infos()
-    extra = _kept_along(store, infos, derivations=keep_derivations, outputs=keep_outputs)
-    live = _reachable(infos, (root.path for root in roots), extra)
-    graph = {path: info.references for path, info in infos.items() if path not in live}
-    dead = tuple((path, infos[path].nar_size) for path in reversed(references_first(graph)))
-    junk = tuple(strangers(store, set(infos)))
-    freed = sum(size for _, size in dead) + sum(_size(store, name) for name in junk)
-    return GcPlan(dead, junk, len(live), freed, keep_derivations, keep_outputs)
-
-
-def _kept_along(
-    store: Store, infos: Mapping[StorePath, PathInfo], *, derivations: bool, outputs: bool
-) -> dict[StorePath, set[StorePath]]:
-    """Return what stays with a path although it is not a reference of it."""
-    extra: dict[StorePath, set[StorePath]] = {}
-    if derivations:
-        for info in infos.values():
-            if info.deriver is not None:
-                extra.setdefault(info.path, set()).add(info.deriver)
-    if outputs:
-        for drv, named in store.database.outputs().items():
-            extra.setdefault(drv, set()).update(named.values())
-    return extra
-
-
-def _reachable(
-    infos: Mapping[StorePath, PathInfo],
-    roots: Iterable[StorePath],
-    extra: Mapping[StorePath, set[StorePath]],
-) -> set[StorePath]:
-    live: set[StorePath] = set()
-    todo = [path for path in roots if path in infos]
-    while todo:
-        path = todo.pop()
-        if path not in live:
-            live.add(path)
-            more = infos[path].references | extra.get(path, set())
-            todo += [reference for reference in more if reference in infos]
-    return live
-
-
-def _size(store: Store, name: str) -> int:
-    return tree_size(f"{store.settings.store}/{name}")
+    held = frozenset(path for _, path in read_temporary(store.settings.temproots))
+    found = _look(store, roots, held, derivations=keep_derivations, outputs=keep_outputs)
+    dead = found.dead if max_freed is None else _within(found.dead, max_freed)
+    places = [f"{store.settings.store}/{name}" for name in (*_paths(dead), *found.junk)]
+    with disk_errors("measure what can be deleted"):
+        places += _unused_bytecode(store, found, dead)
+        freed = would_free(store.settings.store, places)
+    return GcPlan(_sized(dead), found.junk, len(found.names) - len(dead), freed)
 
 
 def collect(
     store: Store,
-    planned: GcPlan,
     *,
+    only: Collection[StorePath] | None = None,
     max_freed: int | None = None,
+    keep_derivations: bool = True,
+    keep_outputs: bool = False,
+    on_found: OnFound | None = None,
     on_deleted: OnDeleted | None = None,
     on_wait: OnWait | None = None,
-) -> int:
-    """Delete what the plan says and is still garbage; return the bytes freed.
+) -> Collected:
+    """Delete what nothing needs, and return what went.
 
-    Waits until nobody adds to the store, then looks at roots and references again: what got a
-    root since the plan was made stays. `max_freed` stops once so many bytes are free.
+    With `only` nothing but these paths goes, as far as they are dead and all that refers to them
+    is among them. With `max_freed` it stops as soon as so many bytes are free; what was registered
+    first goes first.
 
-    :raises StoreError: the root cannot be written to; this process is adding itself.
+    :raises StoreError: the root cannot be written to; this process holds `Store.shared`; a root
+        cannot be read.
     """
-    with store.exclusive(on_wait):
-        drop_stale(store.settings)
-        now = plan(
-            store,
-            find_roots(store.settings),
-            keep_derivations=planned.keep_derivations,
-            keep_outputs=planned.keep_outputs,
-        )
-        junk = sorted(set(planned.junk).intersection(now.junk))
-        sizes = {name: _size(store, name) for name in junk}
-        budget = None if max_freed is None else max_freed - sum(sizes.values())
-        dead = _still_dead(store, planned, now, budget)
-        store.database.delete(dead)
-        for name, size in itertools.chain(dead.items(), sizes.items()):
-            _delete(store, name)
-            if on_deleted is not None:
-                on_deleted(name, size)
-        _drop_bytecode(store)
-    return sum(dead.values()) + sum(sizes.values())
+    with disk_errors("collect garbage"):
+        let_nix_wait(store.settings)
+    dead: list[Dead] = []
+    junk: list[str] = []
+    freed = live = 0
+    more = True
+    while more and (max_freed is None or freed < max_freed):
+        with store.exclusive(on_wait):
+            found = _look_alone(store, derivations=keep_derivations, outputs=keep_outputs)
+            # What junk frees is known only when it is gone, so it goes in a round of its own.
+            limit = max_freed and (0 if found.junk else max_freed - freed)
+            chosen = _chosen(found, only, limit)
+            names = () if only is not None else found.junk
+            aside = _move_away(store, found, chosen, names)
+        if on_found is not None:
+            on_found(len(chosen) + len(names), sum(each.size for each in chosen))
+        freed += _delete(store, aside, on_deleted)
+        dead += chosen
+        junk += names
+        live = len(found.names) - len(chosen)
+        more = max_freed is not None and bool(chosen or names)
+    return Collected(_sized(dead), tuple(junk), live, freed)
 
 
-def _still_dead(
-    store: Store, planned: GcPlan, now: GcPlan, budget: int | None
-) -> dict[StorePath, int]:
-    """Return what to delete, referrers first; what a path that stays refers to stays."""
-    wanted = {path for path, _ in planned.dead}
-    references = {path: info.references for path, info in store.database.infos().items()}
+def _look_alone(store: Store, *, derivations: bool, outputs: bool) -> _Found:
+    """Look at roots and store under the exclusive lock, and bring what notes roots up to date."""
+    settings = store.settings
+    drop_dead(settings.temproots)
+    drop_stale(settings)
+    roots = find_roots(settings)
+    mirror_for_nix(settings, roots)
+    held = frozenset(root.path for root in roots if root.kind == "temporary")
+    return _look(store, roots, held, derivations=derivations, outputs=outputs)
+
+
+def _look(
+    store: Store,
+    roots: Sequence[Root],
+    held: frozenset[StorePath],
+    *,
+    derivations: bool,
+    outputs: bool,
+) -> _Found:
+    """Look which paths are valid after it is known what is `held`, and what lies there after both.
+
+    Somebody may register what was held, and let go of it, at any moment.
+    """
+    graph = read_graph(store.database, derivations=derivations, outputs=outputs)
+    dead = unreachable(graph, {root.path for root in roots})
+    names = frozenset(node.name for node in graph.nodes.values())
+    return _Found(names, tuple(dead), tuple(strangers(store.settings, names, held)), held)
+
+
+def _chosen(
+    found: _Found, only: Collection[StorePath] | None, limit: int | None
+) -> tuple[Dead, ...]:
+    """Return what goes, referrers first; what a path that stays refers to stays."""
+    if limit is not None:
+        return _within(found.dead, limit)
+    if only is None:
+        return found.dead
     kept: set[StorePath] = set()
-    chosen: dict[StorePath, int] = {}
-    freed = 0
-    for path, size in now.dead:
-        if path in kept or path not in wanted or (budget is not None and freed >= budget):
-            kept |= references[path]
+    chosen = []
+    for each in found.dead:
+        if each.path in kept or each.path not in only:
+            kept |= each.references
         else:
-            chosen[path] = size
-            freed += size
-    return chosen
+            chosen.append(each)
+    return tuple(chosen)
 
 
-def _delete(store: Store, name: str) -> None:
-    """Delete one object; its name is gone at once, however long the rest takes."""
-    place = f"{store.settings.store}/{name}"
-    aside = store.scratch(f"del-{name}")
-    with disk_errors(f"delete {name}"):
-        if os.path.lexists(place):
-            os.rename(place, aside)
-            delete_tree(aside)
+def _within(dead: Iterable[Dead], limit: int) -> tuple[Dead, ...]:
+    """Return so many of the first as have `limit` bytes together."""
+    chosen: list[Dead] = []
+    for each in dead:
+        if limit <= 0:
+            break
+        chosen.append(each)
+        limit -= each.size
+    return tuple(chosen)
 
 
-def _drop_bytecode(store: Store) -> None:
-    """Forget the compiled modules of objects that are no longer valid."""
+def _paths(dead: Iterable[Dead]) -> list[StorePath]:
+    return [each.path for each in dead]
+
+
+def _sized(dead: Iterable[Dead]) -> tuple[tuple[StorePath, int], ...]:
+    return tuple((each.path, each.size) for each in dead)
+
+
+def _move_away(
+    store: Store, found: _Found, dead: Sequence[Dead], junk: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Make the dead invalid, then give what goes another name; return old names and new places."""
+    store.database.delete(_paths(dead))
+    aside = []
+    with disk_errors("move garbage away"):
+        for name in (*_paths(dead), *junk):
+            place = store.scratch(name)
+            with suppress(FileNotFoundError):  # it was deleted by hand
+                os.rename(f"{store.settings.store}/{name}", place)
+            aside.append((name, place))
+        for place in _unused_bytecode(store, found, dead):
+            folder, name = os.path.split(place)
+            renamed = f"{folder}/{_ASIDE}{name.removeprefix(_ASIDE)}"
+            with suppress(FileNotFoundError):
+                os.rename(place, renamed)
+            aside.append(("", renamed))
+    return aside
+
+
+def _delete(store: Store, aside: Iterable[tuple[str, str]], on_deleted: OnDeleted | None) -> int:
+    """Delete what was moved away, and the links that it leaves unused; return the bytes freed."""
+    freed = 0
+    for name, place in aside:
+        with disk_errors(f"delete {name or place}"):
+            size = remove(place)
+        freed += size
+        if on_deleted is not None and name:
+            on_deleted(name, size)
+    with disk_errors("delete links that nothing uses"):
+        return freed + drop_unused_links(store.settings.store)[1]
+
+
+def _unused_bytecode(store: Store, found: _Found, dead: Iterable[Dead]) -> Iterator[str]:
+    """Yield what is in the cache of bytecode for paths that are not valid, or about to go."""
+    gone = set(_paths(dead))
     for kind in _BYTECODE:
         folder = f"{store.settings.cache}/bytecode/{kind}"
-        entries = [path for path in map(_parsed, _listed(folder)) if path is not None]
-        for path in sorted(set(entries) - store.valid(entries)):
-            with disk_errors(f"delete the bytecode of {path}"):
-                delete_tree(f"{folder}/{path}")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            kept = name in found.names and name not in gone
+            if name.startswith(_ASIDE) or (_is_path(name) and not kept and name not in found.held):
+                yield f"{folder}/{name}"
 
 
-def _listed(folder: str) -> list[str]:
-    with disk_errors("list the bytecode cache"):
-        return os.listdir(folder) if os.path.isdir(folder) else []
-
-
-def _parsed(name: str) -> StorePath | None:
+def _is_path(name: str) -> bool:
     try:
-        return StorePath.parse(name)
+        StorePath.parse(name)
     except FormatError:
-        return None
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Locks by file: one process makes a store path, and nobody collects while another adds.
+"""Locks by file: one process makes a store path, and nobody takes a root while another collects.
 
 All are flock(2) locks on descriptors of their own, so they exclude threads as well as
 processes, and a killed process lets go of them.
@@ -102,21 +102,26 @@ def is_locked(path: str) -> bool:
 
 
 class CollectorLock:
-    """The lock between those who add to a store, many at once, and the one who collects."""
+    """The lock between those who make roots, many at once, and the one who collects."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._mutex = threading.Lock()
         self._holders = 0
         self._descriptor: int | None = None
+        self._collector: int | None = None
+        """The thread that holds it alone."""
 
     @contextmanager
     def shared(self, on_wait: OnWait | None = None) -> Iterator[None]:
-        """Keep the collector away; nests, and serves several threads.
+        """Keep the collector away; nests, also in `exclusive`, and serves several threads.
 
         In a root that cannot be written to, and so cannot be collected by us either, nothing
         is locked.
         """
+        if self._collector == threading.get_ident():
+            yield
+            return
         with self._mutex:
             if self._holders == 0:
                 self._descriptor = self._open_shared(on_wait)
@@ -153,9 +158,9 @@ class CollectorLock:
 
     @contextmanager
     def exclusive(self, on_wait: OnWait | None = None) -> Iterator[None]:
-        """Wait until nobody adds, and keep everybody from it.
+        """Wait until nobody holds it, and keep everybody from it.
 
-        :raises StoreError: this process is adding itself, or the root cannot be written to.
+        :raises StoreError: this process holds it itself, or the root cannot be written to.
         """
         with self._mutex:
             if self._holders:
@@ -163,4 +168,8 @@ class CollectorLock:
             with disk_errors("lock the store"):
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
             with file_lock(self._path, _WHOLE, on_wait=on_wait, keep=True):
-                yield
+                self._collector = threading.get_ident()
+                try:
+                    yield
+                finally:
+                    self._collector = None

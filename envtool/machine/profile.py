@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from envtool.errors import ProfileError
     from envtool.formats.nix.storepath import StorePath
@@ -28,6 +28,11 @@ class Generation:
     """The store object that it is."""
     created: float
     """Seconds since the epoch."""
+
+
+if TYPE_CHECKING:
+    Choose = Callable[[list[Generation], Generation | None], list[Generation]]
+    """Picks some of all generations of a profile, given its current one."""
 
 
 class Profile:
@@ -84,14 +89,15 @@ class Profile:
         from envtool.errors import FormatError
         from envtool.formats.nix.storepath import StorePath
 
-        link = self._generation_link(number)
+        link = self.generation_link(number)
         try:
             path = StorePath.parse(os.path.basename(os.readlink(link)))
             return Generation(number, path, os.lstat(link).st_mtime)
         except (OSError, FormatError):
             return None
 
-    def _generation_link(self, number: int) -> str:
+    def generation_link(self, number: int) -> str:
+        """Return the link that makes a generation a root."""
         return f"{self.directory}/{self.name}-{number}-link"
 
     # -- changing
@@ -108,7 +114,7 @@ class Profile:
             latest = generations[-1] if generations else None
             if latest is None or latest.path != path:
                 number = 1 if latest is None else latest.number + 1
-                self._point(self._generation_link(number), f"{self._prefix}/{path}")
+                self._point(self.generation_link(number), f"{self._prefix}/{path}")
                 latest = self._existing(number)
             self._switch(latest.number)
         return latest
@@ -159,13 +165,38 @@ class Profile:
                         f"generation {number} of {self.name} is the current one",
                         "switch to another one first: envtool rollback",
                     )
-                links.append(self._generation_link(self._existing(number).number))
-            try:
-                for link in links:
+                links.append(self.generation_link(self._existing(number).number))
+            self._unlink(links)
+
+    def prune(self, choose: "Choose") -> "list[Generation]":
+        """Forget those of all generations that `choose` picks, and return them.
+
+        It is given all and the current one, while nobody else can change the profile.
+
+        :raises ProfileError: the folder cannot be written to.
+        """
+        with self._changing():
+            chosen = choose(self.generations(), self.current())
+            self._unlink([self.generation_link(each.number) for each in chosen])
+        return chosen
+
+    def forget(self) -> None:
+        """Remove the profile with all its generations, the current one too.
+
+        :raises ProfileError: the folder cannot be written to.
+        """
+        with self._changing():
+            links = [self.generation_link(each.number) for each in self.generations()]
+            self._unlink([self.link, *links])
+
+    def _unlink(self, links: "Iterable[str]") -> None:
+        try:
+            for link in links:
+                if os.path.lexists(link):
                     os.unlink(link)
-                self._flush()
-            except OSError as error:
-                raise self._refused(error) from error
+            self._flush()
+        except OSError as error:
+            raise self._refused(error) from error
 
     def _existing(self, number: int) -> Generation:
         found = self._generation(number)
@@ -178,7 +209,7 @@ class Profile:
         return found
 
     def _switch(self, number: int) -> None:
-        self._point(self.link, os.path.basename(self._generation_link(number)))
+        self._point(self.link, os.path.basename(self.generation_link(number)))
 
     def _point(self, link: str, target: str) -> None:
         """Make `link` point to `target` in one step, and have it on the disk."""

@@ -1,15 +1,22 @@
-"""GC roots: what must stay, because a link or a running process points to it.
+"""GC roots: what must stay, because a link, an operation or a process points to it.
 
 Permanent roots are links below `var/gcroots` and `var/profiles`. An indirect root is a link
 of the user's, such as `./result`, that `var/gcroots/auto/<nix32 of the SHA-1 of its path>`
 points to: deleting the user's link gives the object up. Runtime roots are what processes have
-open, mapped, as their directory or in their environment (Nix's `gc.cc`).
+open, mapped, as their directory or in their environment (Nix's `gc.cc`). Temporary roots are those
+of `envtool.machine.temproots`.
+
+A real Nix takes a link for a root only if its target begins with the logical store directory,
+which ours, so that they can be followed, do not. But a file that is named like a store path is a
+root for it, wherever it lies below `gcroots`: `gcroots/named` has one for each path that one of
+our links keeps. It is made before the link, and the collector brings the folder up to date.
 """
 
 import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,12 +25,17 @@ from envtool.formats.nix.hashing import ALPHABET, to_nix32
 from envtool.formats.nix.storepath import STORE_DIR, StorePath
 from envtool.machine.disk import disk_errors
 from envtool.machine.settings import Settings
+from envtool.machine.temproots import read_temporary
 
-Kind = Literal["permanent", "indirect", "profile", "runtime"]
+Kind = Literal["permanent", "indirect", "profile", "runtime", "temporary"]
+
+NAMED = "named"
+"""The folder below `gcroots` with the roots that a real Nix understands."""
 
 _PROC = "/proc"
 _PROCESS_LINKS = ("exe", "cwd", "root")
 _PROCESS_TEXTS = ("maps", "environ")
+_LINKED = frozenset({"permanent", "indirect", "profile"})
 _NAME = rf"([{ALPHABET}]{{32}}-[A-Za-z0-9+\-._?=]{{1,211}})"
 
 
@@ -33,7 +45,7 @@ class Root:
 
     kind: Kind
     source: str
-    """The link, or `/proc/<pid>/exe` and its like."""
+    """The link, `/proc/<pid>/exe` and its like, or the file of temporary roots."""
     path: StorePath
 
 
@@ -41,21 +53,33 @@ def find_roots(settings: Settings) -> list[Root]:
     """Return all roots, sorted; a path may have several. Nothing is changed.
 
     Links to what is not in the store, or no longer, count for nothing. Other users' processes
-    cannot be looked into.
+    cannot be looked into. The order in which it is looked matters (`envtool.machine.gc`).
+
+    :raises StoreError: what may be a root cannot be read.
     """
     pattern = _pattern(settings)
-    found = {
-        *_links(settings.gcroots, "permanent", pattern),
-        *_links(settings.profiles, "profile", pattern),
-        *_runtime(pattern),
-    }
-    return sorted(found)
+    found = [Root("temporary", file, path) for file, path in read_temporary(settings.temproots)]
+    found += _links(settings.gcroots, "permanent", pattern, leave_out=NAMED)
+    found += _links(settings.profiles, "profile", pattern)
+    found += _runtime(pattern)
+    return sorted(set(found))
+
+
+def add_direct(settings: Settings, name: str, path: StorePath) -> None:
+    """Make `gcroots/<name>` point to the object. Call it under `Store.shared`.
+
+    :raises StoreError: it cannot be written.
+    """
+    link = f"{settings.gcroots}/{name}"
+    with disk_errors(f"make the GC root {link}"):
+        name_for_nix(settings, path)
+        _point(link, f"{settings.store}/{path}")
 
 
 def add_indirect(settings: Settings, link: str, path: StorePath) -> None:
     """Make the user's `link` point to the object and be a root for as long as it exists.
 
-    An existing link is replaced. Call it under `Store.shared`.
+    An existing link is replaced. Call it under `Store.shared`, while the path is in use.
 
     :raises StoreError: something other than a link is there, or it cannot be written.
     """
@@ -68,6 +92,7 @@ def add_indirect(settings: Settings, link: str, path: StorePath) -> None:
     digest = hashlib.sha1(os.fsencode(link), usedforsecurity=False).digest()
     with disk_errors(f"make the GC root {link}"):
         os.makedirs(auto, exist_ok=True)
+        name_for_nix(settings, path)
         # The root first: without its link it is stale, the link without it would dangle later.
         _point(f"{auto}/{to_nix32(digest)}", link)
         _point(link, f"{settings.store}/{path}")
@@ -101,7 +126,48 @@ def _pattern(settings: Settings) -> re.Pattern[bytes]:
     return re.compile(b"(?:" + names + b")/" + _NAME.encode())
 
 
-def _links(folder: str, kind: Kind, pattern: re.Pattern[bytes]) -> Iterator[Root]:
+def name_for_nix(settings: Settings, path: StorePath) -> None:
+    """Let a real Nix know that a link is about to keep `path`."""
+    folder = f"{settings.gcroots}/{NAMED}"
+    os.makedirs(folder, exist_ok=True)
+    os.close(os.open(f"{folder}/{path}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+
+
+def mirror_for_nix(settings: Settings, roots: Iterable[Root]) -> None:
+    """Let a real Nix know of exactly what links keep. Call it under `Store.exclusive`."""
+    folder = f"{settings.gcroots}/{NAMED}"
+    wanted = {root.path for root in roots if root.kind in _LINKED}
+    known = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    with disk_errors("note the GC roots"):
+        for path in wanted - known:
+            name_for_nix(settings, path)
+        for name in known - wanted:
+            os.unlink(f"{folder}/{name}")
+
+
+def let_nix_wait(settings: Settings) -> None:
+    """Let a real Nix that wants to add something wait while we collect.
+
+    It tries to tell its roots to the collector, and tries again if a socket is there that nobody
+    listens to; if there is none, Nix 2.8 fails. Such a socket is what every collector leaves.
+    """
+    folder = f"{settings.state}/gc-socket"
+    if not os.path.lexists(f"{folder}/socket"):
+        import socket
+
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with socket.socket(socket.AF_UNIX) as unused, suppress(FileExistsError):
+                # Not by its own path, which may be longer than the 107 bytes of an address.
+                unused.bind(f"/proc/self/fd/{descriptor}/socket")
+        finally:
+            os.close(descriptor)
+
+
+def _links(
+    folder: str, kind: Kind, pattern: re.Pattern[bytes], *, leave_out: str | None = None
+) -> Iterator[Root]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except FileNotFoundError:
@@ -110,6 +176,8 @@ def _links(folder: str, kind: Kind, pattern: re.Pattern[bytes]) -> Iterator[Root
         # A root that is overlooked would be deleted.
         raise StoreError(f"cannot look for GC roots in {folder}: {error.strerror}") from error
     for entry in entries:
+        if entry.name == leave_out:
+            continue
         if entry.is_symlink():
             yield from _link(entry.path, kind, pattern)
         elif entry.is_dir():

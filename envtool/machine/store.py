@@ -3,7 +3,8 @@
 Adding is always the same four steps: write beside the others under a temporary name, rename
 into place, flush the file system once for the whole batch, register the rows. A process killed
 between any two of them leaves files that nobody takes for valid, and that the collector
-removes. Who adds, or counts on what is valid, holds `Store.shared` so that it stays away.
+removes. Who adds, or counts on what is valid, does so inside `Store.using`, which keeps all that
+is asked about or made there from the collector (`envtool.machine.temproots`).
 """
 
 import itertools
@@ -29,14 +30,13 @@ from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
 from envtool.machine.sharing import older_versions
+from envtool.machine.temproots import TemporaryRoots
 from envtool.machine.tree import Exclude, copy_tree, dump_tree
 from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.machine.settings import Settings
 
-TEMPORARY = ".tmp-"
-"""How the name of everything unfinished begins; the pid of its maker follows."""
 _DRV = ".drv"
 _LONGEST_HINT = 150
 _MOST_NAMED = 5
@@ -58,6 +58,7 @@ class Store:
         self.settings = settings
         self.database = Database(settings.database)
         self._collector = CollectorLock(f"{settings.state}/gc.lock")
+        self._roots = TemporaryRoots(settings.temproots, self._collector)
         self._numbers = itertools.count()
         self._made = threading.Event()
 
@@ -68,8 +69,9 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the database; the next use opens it again."""
+        """Close the database and give up temporary roots; the next use opens it again."""
         self.database.close()
+        self._roots.close()
 
     # -- asking
 
@@ -84,10 +86,13 @@ class Store:
     def valid(self, paths: Iterable[StorePath]) -> set[StorePath]:
         """Return those of `paths` that are registered, and there, in one query.
 
-        An object that somebody deleted by hand is thus realised again by whoever needs it.
+        An object that somebody deleted by hand is thus realised again by whoever needs it. Inside
+        `using` the answer stays true: what is valid stays so.
         """
         store = self.settings.store
-        return {each for each in self.database.valid(paths) if os.path.lexists(f"{store}/{each}")}
+        asked = list(paths)
+        self._roots.keep(asked)
+        return {each for each in self.database.valid(asked) if os.path.lexists(f"{store}/{each}")}
 
     def info(self, path: StorePath) -> PathInfo:
         """Return what is registered about `path`. :raises StoreError: it is not valid."""
@@ -96,6 +101,7 @@ class Store:
     def infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """Return what is registered about each path. :raises StoreError: one is not valid."""
         wanted = set(paths)
+        self._roots.keep(wanted)
         found = self.database.infos(wanted)
         _require(wanted - found.keys())
         return found
@@ -106,6 +112,7 @@ class Store:
         :raises StoreError: one of `paths` is not valid.
         """
         wanted = set(paths)
+        self._roots.keep(wanted)
         graph = self.database.requisites(wanted)
         _require(wanted - graph.keys())
         return references_first(graph)
@@ -155,14 +162,23 @@ class Store:
     # -- locking
 
     @contextmanager
+    def using(self, on_wait: OnWait | None = None) -> Iterator[None]:
+        """Keep from the collector what is asked about, locked or added in the block; it nests.
+
+        Whatever is to outlive the block gets a lasting root in it, under `shared`.
+        """
+        with self._roots.using(on_wait):
+            yield
+
+    @contextmanager
     def shared(self, on_wait: OnWait | None = None) -> Iterator[None]:
-        """Keep the collector away while things are added, or used before they have a root."""
+        """Keep the collector away: to make a lasting root, or to look at the whole store."""
         with self._collector.shared(on_wait):
             yield
 
     @contextmanager
     def exclusive(self, on_wait: OnWait | None = None) -> Iterator[None]:
-        """Keep everybody else from adding: the collector's side of `shared`."""
+        """Keep everybody from beginning to use anything: the collector's side of `shared`."""
         with self._collector.exclusive(on_wait):
             yield
 
@@ -176,6 +192,7 @@ class Store:
         with a sentence. Without `wait` it gives False at once if somebody else makes it.
         """
         self._make_directory()
+        self._roots.keep([path])
         lock = f"{self.physical(path)}.lock"
         with file_lock(lock, str(path), wait=wait, on_wait=on_wait) as held:
             yield held
@@ -185,14 +202,12 @@ class Store:
     def scratch(self, name: str) -> str:
         """Return a path in the store directory that nobody else uses; nothing is there yet.
 
-        Make a file or a directory of it; `place` renames it. Call it under `shared`.
+        Make a file or a directory of it; `place` renames it. It is safe from collectors, a real Nix
+        included, for as long as this process lives.
         """
         self._make_directory()
         number = next(self._numbers)
-        token = os.urandom(4).hex()
-        return (
-            f"{self.settings.store}/{TEMPORARY}{os.getpid()}-{token}{number}-{name[:_LONGEST_HINT]}"
-        )
+        return f"{self.settings.store}/{self._roots.scratch()}-{number}-{name[:_LONGEST_HINT]}"
 
     def _make_directory(self) -> None:
         if not self._made.is_set():
@@ -209,6 +224,7 @@ class Store:
 
         :raises StoreError: the tree holds a device, socket or FIFO, or the disk refuses.
         """
+        self._roots.keep([path])
         with disk_errors(f"place {path}"):
             if not canonical:
                 canonicalise(temporary)
@@ -266,7 +282,7 @@ class Store:
     def _add_texts(
         self, batch: Sequence[tuple[StorePath, Text]], outputs: Outputs | None = None
     ) -> None:
-        with self.shared():
+        with self.using():
             self._check_references(batch)
             valid = self.valid(path for path, _ in batch)
             missing = {path: text for path, text in batch if path not in valid}
@@ -316,7 +332,7 @@ class Store:
 
         :raises StoreError: it cannot be read, or holds what a store object cannot hold.
         """
-        with self.shared(), disk_errors(f"add {source} to the store"):
+        with self.using(), disk_errors(f"add {source} to the store"):
             with nar.hashing_aside() as sink:
                 dump_tree(source, sink, exclude=exclude)
                 path = make_source(name, sink.hash.digest)

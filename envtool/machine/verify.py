@@ -6,11 +6,9 @@ from typing import Literal
 
 from envtool.errors import FormatError
 from envtool.formats.nix import nar
-from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.machine.disk import disk_errors
-from envtool.machine.locks import is_locked
-from envtool.machine.store import TEMPORARY, Store
+from envtool.machine.store import Store
+from envtool.machine.strangers import strangers
 from envtool.values import value
 
 _LOCK = ".lock"
@@ -45,7 +43,7 @@ def verify(
                 on_checked(infos[path])
         problems += [
             Problem("unknown", name, f"{name} is not registered; the collector removes it")
-            for name in strangers(store, set(infos))
+            for name in strangers(store.settings, infos)
         ]
     return problems
 
@@ -65,24 +63,3 @@ def _check(store: Store, info: PathInfo, *, contents: bool) -> Iterator[Problem]
     if found != info.nar_hash:
         message = f"{place} was modified: expected {info.nar_hash}, found {found}"
         yield Problem("changed", info.path, message)
-
-
-def strangers(store: Store, valid: set[StorePath]) -> list[str]:
-    """Return the names in the store directory that belong to no valid path and to no work.
-
-    Under `Store.exclusive` nobody works there, so that all of them may be deleted.
-    """
-    folder = store.settings.store
-    with disk_errors("list the store directory"):
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(name for name in names if name not in valid and not _in_work(store, name))
-
-
-def _in_work(store: Store, name: str) -> bool:
-    place = f"{store.settings.store}/{name}"
-    if name.startswith(TEMPORARY):
-        pid = name[len(TEMPORARY) :].partition("-")[0]
-        return pid.isdigit() and os.path.exists(f"/proc/{pid}")
-    if name.endswith(_LOCK):
-        return is_locked(place)
-    return name == _LINKS or is_locked(f"{place}{_LOCK}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envtool.errors import DeclarationError
-from envtool.machine.locks import file_lock
 from envtool.machine.settings import load
 from envtool.reporting import SilentReporter, Step
 from envtool.workspace import Workspace
@@ -58,17 +57,24 @@ def test_edit_made_while_add_works_is_not_overwritten(declaration: Path, place: 
     assert not (place.project / "pylock.toml").exists()
 
 
-@pytest.mark.usefixtures("declaration")
-def test_collector_stays_away_from_what_switch_counts_on(place: Any) -> None:
+def test_collector_does_not_take_what_switch_counts_on(
+    declaration: Path, place: Any, envtool: Any
+) -> None:
     class Watched(Workspace):
-        kept_away = False
-
         def _evaluate(self, asked: "Answer") -> "Evaluation":
-            lock = f"{self.settings.state}/gc.lock"
-            with file_lock(lock, "the store", wait=False, keep=True) as free:
-                self.kept_away = not free
-            return super()._evaluate(asked)
+            planned = super()._evaluate(asked)
+            outputs = {package.known.output for package in planned.packages}
+            assert envtool("gc").returncode == 0
+            assert self.store.database.valid(outputs) == outputs != set()
+            return planned
 
+        def _realise(self, asked: "Answer", planned: "Evaluation") -> None:
+            super()._realise(asked, planned)
+            assert envtool("gc").returncode == 0
+
+    declaration.write_text(declaration.read_text().replace("[]", '["alpha"]', 1))
+    Workspace(load(place.environ)).build(place.project_of())
     workspace = Watched(load(place.environ))
-    workspace.switch(place.project_of())
-    assert workspace.kept_away
+    generation, is_new = workspace.switch(place.project_of())
+    assert is_new
+    assert workspace.store.is_valid(generation.record.environment)

@@ -43,7 +43,7 @@ def runtime(settings: Settings, pid: int) -> set[tuple[str, StorePath]]:
 
 
 def lasting(settings: Settings) -> list[Root]:
-    return [root for root in find_roots(settings) if root.kind != "runtime"]
+    return [root for root in find_roots(settings) if root.kind not in {"runtime", "temporary"}]
 
 
 def test_root_that_was_never_used_has_no_roots(settings: Settings) -> None:

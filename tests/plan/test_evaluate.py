@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envtool.machine import gc
-from envtool.machine.roots import find_roots
 from envtool.machine.settings import Settings
 from envtool.plan import gather
 from envtool.workspace import Project, Workspace, open_project
@@ -80,8 +79,7 @@ def test_a_remembered_environment_has_the_same_derivation(
 
 def test_what_was_collected_is_realised_again(workspace: Workspace, project: Project) -> None:
     path = workspace.build(project)
-    plan = gc.plan(workspace.store, find_roots(workspace.settings))
-    gc.collect(workspace.store, plan)
+    gc.collect(workspace.store)
     assert not workspace.store.is_valid(path)
     assert workspace.build(project) == path
     assert workspace.store.is_valid(path)

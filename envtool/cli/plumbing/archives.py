@@ -148,12 +148,13 @@ def _run_add(session: Session, arguments: Namespace) -> int:
     named = [(file, _name(file, arguments.name)) for file in arguments.files]
     if len(named) > 1 and (arguments.name or arguments.link):
         raise UsageError("--name and --link are for one FILE", hint="add them one by one")
-    with asked.store.shared():
+    with asked.store.using():
         paths = [_added(asked, file, name, flat=arguments.flat) for file, name in named]
         if arguments.link:
             from envtool.machine.roots import add_indirect
 
-            add_indirect(asked.settings, arguments.link, paths[0])
+            with asked.store.shared():
+                add_indirect(asked.settings, arguments.link, paths[0])
     return print_paths(asked, {"paths": [path_json(asked, path) for path in paths]}, paths)
 
 

@@ -81,17 +81,7 @@ def _refuse_live(asked: Asked, paths: "Sequence[StorePath]", roots: "Sequence[Ro
 
 def _deleted(asked: Asked, sizes: "dict[StorePath, int]") -> "dict[StorePath, int]":
     """Delete the paths, but for what has got a root meanwhile; return what went."""
-    from envtool.machine.gc import collect, plan
-    from envtool.machine.roots import find_roots
-    from envtool.values import replace
+    from envtool.machine.gc import collect
 
-    planned = plan(asked.store, find_roots(asked.settings))
-    dead = tuple(each for each in planned.dead if each[0] in sizes)
-    gone: set[str] = set()
-    collect(
-        asked.store,
-        replace(planned, dead=dead, junk=()),
-        on_deleted=lambda name, _: gone.add(name),
-        on_wait=asked.session.terminal.say,
-    )
-    return {path: size for path, size in sizes.items() if path in gone}
+    done = collect(asked.store, only=sizes, on_wait=asked.session.terminal.say)
+    return dict(done.dead)

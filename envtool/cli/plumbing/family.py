@@ -37,6 +37,12 @@ def _deleting(family: "Commands[Parser]") -> None:
     deleting.add_commands(family)
 
 
+def _collecting(family: "Commands[Parser]") -> None:
+    from envtool.cli.plumbing import collecting
+
+    collecting.add_commands(family)
+
+
 def _optimise(family: "Commands[Parser]") -> None:
     from envtool.cli.plumbing import optimise
 
@@ -49,6 +55,7 @@ THEMES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _information: ("path-info", "deriver", "log", "diff-closures"),
     _relations: ("references", "referrers", "closure", "roots", "why-depends", "graph"),
     _deleting: ("delete",),
+    _collecting: ("gc",),
     _optimise: ("optimise",),
 }
 """What adds which commands, so that a command line costs the parser of its own theme only."""

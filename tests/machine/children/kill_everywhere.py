@@ -15,9 +15,8 @@ from typing import Any
 import envtool.machine
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo  # noqa: F401 - imported before the counting starts
-from envtool.machine.gc import collect, plan
+from envtool.machine.gc import collect
 from envtool.machine.profile import Profile, profile_of
-from envtool.machine.roots import find_roots
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text
 from envtool.machine.verify import verify
@@ -79,7 +78,7 @@ def collect_garbage(settings: Settings, number: int) -> None:
     add(settings, number)
     with Store(settings) as store:
         profile(settings).set(store.add_text("kept", b"kept"))
-        collect(store, plan(store, find_roots(settings)))
+        collect(store)
 
 
 def check(settings: Settings) -> None:
@@ -106,7 +105,7 @@ def check_collection(settings: Settings) -> None:
     """Check that the next collector finishes what the killed one left."""
     check(settings)
     with Store(settings) as store:
-        collect(store, plan(store, find_roots(settings)))
+        collect(store)
         assert len(store.database.infos()) == 1
         assert verify(store, contents=True) == []
 
