@@ -285,8 +285,8 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
 
 
-def main() -> None:
-    """Parse the command line and fuzz."""
+def main() -> int:
+    """Parse the command line and fuzz; return the exit code."""
     parser = argparse.ArgumentParser(description="Fuzz the readers of Nix's formats.")
     parser.add_argument("minutes", type=float, nargs="?", help="how long; else see --rounds")
     parser.add_argument("--rounds", type=int, default=1000, help="inputs of each kind (1000)")
@@ -296,10 +296,14 @@ def main() -> None:
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="envtool-fuzz-", dir=place) as folder:
         if options.atheris:
-            run_atheris(options.atheris, options.minutes, options.rounds, folder)
+            # It ends its process without a chance to remove the folder.
+            if (child := os.fork()) == 0:
+                run_atheris(options.atheris, options.minutes, options.rounds, folder)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         limit_memory()
         run(list(TARGETS), options.minutes, options.rounds, folder)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
