@@ -75,7 +75,8 @@ def _detach(path: str) -> None:
     """Replace a file by a copy that has no other names."""
     import shutil
 
-    copy = f"{os.path.dirname(path)}/.tmp-{os.getpid()}-{os.urandom(8).hex()}"
+    # Its name begins like the other's, which in the store directory keeps collectors away.
+    copy = f"{os.path.dirname(path)}/{os.path.basename(path)[:50]}-{os.urandom(8).hex()}"
     shutil.copyfile(path, copy, follow_symlinks=False)
     os.rename(copy, path)
 

@@ -281,7 +281,7 @@ def test_an_interrupt_leaves_the_store_whole(
         run(store)
     monkeypatch.undo()
     assert verify(store, contents=True) == []
-    assert not [name for name in os.listdir(store.settings.store) if name.startswith(".tmp-")]
+    assert not [name for name in os.listdir(store.settings.store) if "-envtool-scratch-" in name]
     assert run(store).files == 12
 
 

@@ -23,7 +23,8 @@ from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetch import Fetcher
 from envtool.machine.settings import Settings
-from envtool.machine.store import TEMPORARY, Store
+from envtool.machine.store import Store
+from envtool.machine.temproots import SCRATCH
 from envtool.machine.verify import verify
 from envtool.plan.instantiate import Instantiation, Selected, instantiate
 from envtool.reporting import SilentReporter
@@ -92,7 +93,7 @@ def check(root: str, *, tidy: bool) -> None:
     with Store(Settings(root)) as store:
         problems = verify(store, contents=True)
     assert {problem.kind for problem in problems} <= {"unknown"}, problems
-    half_made = [each.name for each in problems if each.name.startswith(TEMPORARY)]
+    half_made = [each.name for each in problems if SCRATCH in each.name]
     assert not (tidy and half_made), half_made
 
 
