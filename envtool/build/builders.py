@@ -19,7 +19,6 @@ from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.references import ReferenceScanner
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine import sandbox
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.metadata import canonicalise, delete_tree
@@ -305,6 +304,8 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
 
 def _bwrap(context: Context, environment: Mapping[str, str]) -> str | None:
     """Return the program that makes the sandbox of a build; None when it goes without."""
+    from envtool.machine import sandbox
+
     settings = context.store.settings
     if settings.sandbox == "off":
         return None
