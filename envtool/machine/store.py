@@ -333,18 +333,20 @@ class Store:
         :raises StoreError: it cannot be read, or holds what a store object cannot hold.
         """
         with self.using(), disk_errors(f"add {source} to the store"):
-            with nar.hashing_aside() as sink:
-                dump_tree(source, sink, exclude=exclude)
-                path = make_source(name, sink.hash.digest)
+            sink = nar.HashingSink()
+            with nar.aside(sink) as feed:
+                dump_tree(source, feed, exclude=exclude)
+            path = make_source(name, sink.hash.digest)
             if self.is_valid(path):
                 return path
             temporary = self.scratch(name)
             older = older_versions(self, [name]).get(name)
             try:
-                with nar.hashing_aside() as sink:
-                    copy_tree(source, temporary, sink, exclude=exclude, older=older)
-                    # The copy counts: the source may have changed since it was hashed.
-                    path = make_source(name, sink.hash.digest)
+                sink = nar.HashingSink()
+                with nar.aside(sink) as feed:
+                    copy_tree(source, temporary, feed, exclude=exclude, older=older)
+                # The copy counts: the source may have changed since it was hashed.
+                path = make_source(name, sink.hash.digest)
                 self.place(temporary, path, canonical=True)
             except BaseException:
                 delete_tree(temporary)

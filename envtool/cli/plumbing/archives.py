@@ -226,8 +226,11 @@ def _run_restore(session: Session, arguments: Namespace) -> int:
         )
     if asked.led(f"{target}/."):
         raise StoreError(f"{target} lies in the store, where only whole objects are added")
-    with disk_errors(f"restore {target}"):
-        restore(sys.stdin.buffer, target)
+    with (
+        disk_errors(f"restore {target}"),
+        open(sys.stdin.fileno(), "rb", buffering=nar.CHUNK, closefd=False) as source,
+    ):
+        restore(source, target)
     return show(asked, {"target": os.path.abspath(target)}, [])
 
 
@@ -256,10 +259,11 @@ def _hashed(tree: str, algorithm: str, *, flat: bool) -> tuple[Hash, int]:
         made.update(data)
         size += len(data)
 
-    if flat:
-        with open(tree, "rb", buffering=0) as file:
-            while data := file.read(nar.CHUNK):
-                sink(data)
-    else:
-        nar.dump(tree, sink)
+    with nar.aside(sink) as feed:
+        if flat:
+            with open(tree, "rb", buffering=0) as file:
+                while data := file.read(nar.CHUNK):
+                    feed(data)
+        else:
+            nar.dump(tree, feed)
     return Hash(algorithm, made.digest()), size

@@ -9,6 +9,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envtool.cli.arguments import Parser, completed_by
@@ -16,12 +17,12 @@ from envtool.cli.session import Session, working_directory
 from envtool.errors import DeclarationError, EnvtoolError, FormatError, ProfileError, StoreError
 from envtool.formats.nix.hashing import ALPHABET
 from envtool.formats.nix.storepath import STORE_DIR, StorePath
-from envtool.machine import inside, queries
-from envtool.machine.database import Database
+from envtool.machine import inside
 from envtool.machine.settings import load
 from envtool.values import value
 
 if TYPE_CHECKING:
+    from envtool.machine.database import Database
     from envtool.machine.store import Store
 
 __all__ = ["Asked", "Place", "beginnings", "take_path", "take_paths"]
@@ -66,8 +67,14 @@ class Asked:
             environ["ENVTOOL_OFFLINE"] = "1"
         self.session = session
         self.settings = load(environ)
-        self.database = Database(self.settings.database)
         self._store: Store | None = None
+
+    @cached_property
+    def database(self) -> "Database":
+        """What is registered; many commands for files need nothing of it, nor of SQLite."""
+        from envtool.machine.database import Database
+
+        return Database(self.settings.database)
 
     @property
     def store(self) -> "Store":
@@ -145,6 +152,8 @@ class Asked:
             return None
 
     def _beginning(self, word: str) -> Place | None:
+        from envtool.machine import queries
+
         start, _, below = word.partition("/")
         if not _BEGINNING.fullmatch(start):
             return None
@@ -199,6 +208,8 @@ class Asked:
         raise _no_generation(name, number, found)
 
     def _unknown(self, word: str) -> EnvtoolError:
+        from envtool.machine import queries
+
         parts = word.rstrip("/").split("/")
         name = parts[-1 if word.startswith(("/", ".")) else 0]
         # Shorter texts occur in everything.
@@ -222,6 +233,8 @@ class Asked:
 
 def beginnings(session: Session, typed: str) -> Iterator[tuple[str, str]]:
     """Offer the PATHs that begin with what was typed, for completion."""
+    from envtool.machine import queries
+
     asked = Asked(session)
     folders = (f"{STORE_DIR}/", f"{asked.settings.store}/")
     lead = next((folder for folder in folders if typed.startswith(folder)), "")

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 Sink = Callable[[bytes], object]
 """Takes the stream piece by piece."""
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 """Bytes of the largest piece that a sink gets."""
 _JOINED = 1 << 17
 """Smaller pieces are joined to such of about so many bytes."""
-_AHEAD = 4
+_ASIDE = 1 << 20
+"""Bytes from which on a thread that hashes them pays."""
+_AHEAD = 16
 """Pieces that may wait for the thread that hashes them."""
 MAX_PATH = 4095
 _WORD = 8
@@ -105,62 +107,54 @@ class HashingSink:
         return Hash("sha256", self._hash.digest())
 
 
-class _AsideSink(HashingSink):
-    """Hashes in a thread, once there is enough to make that worth while.
+class _Aside:
+    """A sink that feeds another one from a thread, once there is enough to make that pay."""
 
-    SHA-256 of a large piece lets other threads run, such as the one that reads the next piece.
-    """
-
-    __slots__ = ("_pieces", "_thread")
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._size = 0
         self._thread: Thread | None = None
 
-    def __call__(self, data: bytes | memoryview) -> None:
-        self.size += len(data)
+    def __call__(self, data: bytes) -> None:
         if self._thread is not None:
             self._pieces.put(data)
-        elif self.size <= CHUNK:
-            self._hash.update(data)
         else:
-            self._start()
-            self._pieces.put(data)
+            self._sink(data)
+            self._size += len(data)
+            if self._size > _ASIDE:
+                self._start()
 
     def _start(self) -> None:
         from queue import Queue
         from threading import Thread
 
-        self._pieces: Queue[bytes | memoryview | None] = Queue(_AHEAD)
-        self._thread = Thread(target=self._work, name="hash", daemon=True)
+        self._pieces: Queue[bytes | None] = Queue(_AHEAD)
+        self._thread = Thread(target=self._work, name="aside", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         while (data := self._pieces.get()) is not None:
-            self._hash.update(data)
+            self._sink(data)
 
     def finish(self) -> None:
-        """Wait until all is hashed."""
+        """Wait until the sink has had everything."""
         if self._thread is not None:
             self._pieces.put(None)
             self._thread.join()
-            self._thread = None
-
-    @property
-    def hash(self) -> Hash:
-        """The hash of everything so far."""
-        self.finish()
-        return Hash("sha256", self._hash.digest())
 
 
 @contextmanager
-def hashing_aside() -> Iterator[HashingSink]:
-    """Lend a sink that hashes large trees in a thread of its own; what it gets must not change."""
-    sink = _AsideSink()
+def aside(sink: Sink) -> Iterator[Sink]:
+    """Lend a sink that feeds `sink`, of large trees from another thread; at the end it had all.
+
+    For hashing, which lets other threads run, such as the one that reads the next piece. `sink`
+    must not raise.
+    """
+    feeding = _Aside(sink)
     try:
-        yield sink
+        yield feeding
     finally:
-        sink.finish()
+        feeding.finish()
 
 
 def dump(path: str, sink: Sink) -> None:
@@ -174,9 +168,10 @@ def dump(path: str, sink: Sink) -> None:
 
 def hash_path(path: str) -> tuple[Hash, int]:
     """Return the SHA-256 and the size in bytes of the NAR of the tree at `path`."""
-    with hashing_aside() as sink:
-        dump(path, sink)
-        return sink.hash, sink.size
+    sink = HashingSink()
+    with aside(sink) as feed:
+        dump(path, feed)
+    return sink.hash, sink.size
 
 
 class Dumper:
