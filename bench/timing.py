@@ -26,6 +26,8 @@ class Command:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     folder: str
+    stdin: str = os.devnull
+    """The file that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Run:
     """Seconds, user and system."""
     foreign: float
     """Share of the machine's processors that others used."""
+    memory: int
+    """Bytes that the largest of its processes had in memory."""
 
 
 Prepare = Callable[[int], Command]
@@ -66,15 +70,16 @@ def once(command: Command) -> Run:
 
     :raises SystemExit: it failed; with what it had to say.
     """
-    before, start = busy(), time.perf_counter()
-    process = subprocess.Popen(
-        command.argv,
-        env=command.environment,
-        cwd=command.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    with open(command.stdin, "rb") as source:
+        before, start = busy(), time.perf_counter()
+        process = subprocess.Popen(
+            command.argv,
+            env=command.environment,
+            cwd=command.folder,
+            stdin=source,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
     assert process.stderr is not None
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -85,7 +90,7 @@ def once(command: Command) -> Run:
         raise SystemExit(f"{' '.join(command.argv)} failed:\n{said.decode(errors='replace')}")
     cpu = usage.ru_utime + usage.ru_stime
     foreign = (busy() - before - cpu) / (wall * (os.cpu_count() or 1))
-    return Run(wall, cpu, max(foreign, 0.0))
+    return Run(wall, cpu, max(foreign, 0.0), usage.ru_maxrss * 1024)
 
 
 def interleave(sides: Mapping[str, Prepare], *, rounds: int, wait: float) -> dict[str, list[Run]]:
