@@ -36,13 +36,13 @@ _UP = """
     union
     select referrer from Refs join up on reference = up.id"""
 _KEEPERS = f"""
-with recursive up(id) as ({_UP}
+with recursive
+derived(drv, made) as materialized (
+    -- The collector's `keep_derivations`. There is no index on `deriver` to look it up by.
+    select d.id, o.id from ValidPaths o cross join ValidPaths d on d.path = o.deriver),
+up(id) as ({_UP}
     union
-    -- The outputs of a derivation keep it: the collector's `keep_derivations`.
-    select made.id from up
-        join ValidPaths drv on drv.id = up.id
-        join DerivationOutputs on DerivationOutputs.drv = drv.id
-        join ValidPaths made on made.path = DerivationOutputs.path and made.deriver = drv.path)
+    select made from up join derived on drv = up.id)
 select path from up join ValidPaths using (id)
 """  # noqa: S608 - constants only
 _BETWEEN = f"""
@@ -121,7 +121,7 @@ def referrers_closure(database: Database, paths: Iterable[StorePath]) -> list[St
 def keepers(database: Database, path: StorePath) -> set[StorePath]:
     """Return the paths that keep this one from the collector if a root leads to them.
 
-    They are its referrers' closure, and the outputs of the derivations met on the way.
+    They are its referrers' closure, and what was realised from the derivations met on the way.
     """
     return set(_paths(database, _KEEPERS, _given([path])))
 
