@@ -116,11 +116,11 @@ def answer(
 
 
 def _written(project: Project, place: str, *, repair: bool) -> str | None:
-    from envtool.formats import lock
-
     try:
         text = projects.read_lock_text(project.path, project.kind, project.environment)
         if repair and text is not None:
+            from envtool.formats import lock
+
             lock.parse(text, path=place)
     except LockError:
         if repair:
