@@ -325,7 +325,7 @@ class _Composer:
             "folders": self.folders,
             "collisions": self.collisions,
         }
-        _write(f"{self.target}/{MANIFEST}", json.dumps(manifest, sort_keys=True, indent=1) + "\n")
+        _write(f"{self.target}/{MANIFEST}", json.dumps(manifest, sort_keys=True) + "\n")
 
 
 def _contents(path: str) -> bytes:

@@ -29,7 +29,7 @@ BUILD = "builtin:build-project"
 LOCAL = "envtoolLocal"
 """The variable that marks a derivation whose output holds paths of this machine."""
 
-VERSIONS = {UNPACK: "1", INTERPRETER: "1", ENVIRONMENT: "1", BUILD: "1"}
+VERSIONS = {UNPACK: "1", INTERPRETER: "1", ENVIRONMENT: "2", BUILD: "1"}
 """What each builder writes, by number; raise it when the output changes."""
 
 
