@@ -20,6 +20,8 @@ BUSY_SECONDS = 60.0
 """How long another process may hold the write lock before it counts as stuck."""
 
 _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"})
+_NO_TEXT = "Could not decode"
+"""How Python's module tells of a text that is not UTF-8."""
 _UNWRITABLE = frozenset({"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"})
 
 
@@ -126,7 +128,7 @@ class Connection:
             with self._initialising():
                 tables = _tables(connection)
         if not tables >= TABLES:
-            raise self._damaged("its tables are missing")
+            raise self.damaged("its tables are missing")
         return True
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
@@ -142,7 +144,7 @@ class Connection:
         except OSError as error:
             raise StoreError(f"cannot read {self._schema_file}: {error.strerror}") from error
         if not (text.isascii() and text.isdigit()):
-            raise self._damaged(f"the file schema beside it says {text[:20]!r}, not a number")
+            raise self.damaged(f"the file schema beside it says {text[:20]!r}, not a number")
         if text != str(SCHEMA_VERSION):
             newer = int(text[:9]) > SCHEMA_VERSION
             raise StoreError(
@@ -243,7 +245,8 @@ class Connection:
         finally:
             os.close(descriptor)
 
-    def _damaged(self, what: str) -> DatabaseError:
+    def damaged(self, what: str) -> DatabaseError:
+        """Return the error for a file that is damaged, which says what to do."""
         return DatabaseError(
             f"the store's database {self.file} is damaged: {what}",
             hint="make it again from the store, this one is kept: envtool store verify --repair",
@@ -251,8 +254,8 @@ class Connection:
 
     def _diagnosis(self, error: sqlite3.Error) -> StoreError:
         kind = _kind(error)
-        if kind in _DAMAGED:
-            return self._damaged(str(error))
+        if kind in _DAMAGED or str(error).startswith(_NO_TEXT):
+            return self.damaged(str(error))
         if kind in _UNWRITABLE:
             return StoreError(
                 f"the store's database {self.file} cannot be opened or written to: {error}",

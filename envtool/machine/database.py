@@ -6,14 +6,19 @@ The paths in it are logical (`/envtool/store/…`), so that a root can be moved.
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
-from envtool.errors import StoreError
+from envtool.errors import FormatError, StoreError
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.connection import BUSY_SECONDS, Connection
 from envtool.values import value
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 Outputs = Mapping[StorePath, Mapping[str, StorePath]]
 """`.drv` path to its outputs' paths by name."""
@@ -58,6 +63,21 @@ class PathInfo:
     signatures: tuple[str, ...] = ()
 
 
+def _read_soundly(
+    method: "Callable[Concatenate[Database, _P], _T]",
+) -> "Callable[Concatenate[Database, _P], _T]":
+    """Tell rows that make no sense as damage, which SQLite does not notice in texts."""
+
+    @wraps(method)
+    def read(self: "Database", /, *given: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return method(self, *given, **named)
+        except (FormatError, TypeError) as error:  # TypeError: bytes where a text must be
+            raise self._connection.damaged(str(error)) from error
+
+    return read
+
+
 class Database:
     """The valid paths of one store. Safe to use from several threads and processes."""
 
@@ -72,6 +92,7 @@ class Database:
         """Lend the connection for queries; None when there is no database yet."""
         return self._connection.reading()
 
+    @_read_soundly
     def valid(self, paths: Iterable[StorePath]) -> set[StorePath]:
         """Return those of `paths` that are valid."""
         rows = self._read(
@@ -80,6 +101,7 @@ class Database:
         )
         return {StorePath.parse_full(path) for (path,) in rows}
 
+    @_read_soundly
     def infos(self, paths: Iterable[StorePath] | None = None) -> dict[StorePath, PathInfo]:
         """Return what is registered about those of `paths` that are valid; about all if None."""
         where = "" if paths is None else f" where v.path in {_GIVEN}"
@@ -98,15 +120,18 @@ class Database:
         references = _grouped(edges)
         return {info.path: info for info in (_info(row, references) for row in rows)}
 
+    @_read_soundly
     def sizes(self) -> dict[StorePath, int]:
         """Return all valid paths with the bytes of their NARs."""
         rows = self._read("select path, coalesce(narSize, 0) from ValidPaths")
         return {StorePath.parse_full(path): int(size) for path, size in rows}
 
+    @_read_soundly
     def requisites(self, paths: Iterable[StorePath]) -> dict[StorePath, frozenset[StorePath]]:
         """Return the closure of the valid ones of `paths`, with each path's references."""
         return _graph(self._read(_REQUISITES, _given(paths)))
 
+    @_read_soundly
     def referrers(self, path: StorePath) -> set[StorePath]:
         """Return what refers to `path` directly."""
         rows = self._read(
@@ -116,6 +141,7 @@ class Database:
         )
         return {StorePath.parse_full(referrer) for (referrer,) in rows}
 
+    @_read_soundly
     def outputs(
         self, derivations: Iterable[StorePath] | None = None
     ) -> dict[StorePath, dict[str, StorePath]]:
@@ -136,19 +162,21 @@ class Database:
         with self._connection.reading() as connection:
             return [] if connection is None else connection.execute(query, given).fetchall()
 
-    def register(self, infos: Sequence[PathInfo], outputs: Outputs | None = None) -> None:
+    @_read_soundly
+    def register(self, infos: Sequence[PathInfo], outputs: Outputs | None = None) -> list[PathInfo]:
         """Make the paths valid, all at once or none.
 
         `outputs` are those of the `.drv` paths among them. Of a path that is valid already the
         contents' facts stay as they are; a deriver and signatures are added if it had none.
+        Returned are those that are registered with other contents (see `correct`).
 
         :raises StoreError: a reference is neither valid nor in the batch.
         """
         if not infos:
-            return
+            return []
         with self._connection.writing() as connection:
             needed = {path for info in infos for path in (info.path, *info.references)}
-            before = _ids(connection, needed)
+            before = _hashes(connection, (info.path for info in infos))
             _insert(connection, infos)
             ids = _ids(connection, needed)
             for info in infos:
@@ -169,6 +197,23 @@ class Database:
                     for drv, named in (outputs or {}).items()
                     for name, path in named.items()
                 ],
+            )
+        return [info for info in infos if before.get(info.path, info.nar_hash) != info.nar_hash]
+
+    def correct(self, info: PathInfo) -> None:
+        """Let a valid path be registered with the NAR hash and size that it has now.
+
+        References are added; none is taken away.
+        """
+        with self._connection.writing() as connection:
+            ids = _ids(connection, {info.path, *info.references})
+            connection.executemany(
+                "insert or ignore into Refs (referrer, reference) values (?, ?)",
+                [(ids[info.path], ids[path]) for path in info.references if path in ids],
+            )
+            connection.execute(
+                "update ValidPaths set hash = ?, narSize = ? where path = ?",
+                (_hash_text(info.nar_hash), info.nar_size, info.path.full()),
             )
 
     def delete(self, paths: Iterable[StorePath]) -> None:
@@ -239,6 +284,18 @@ def _ids(connection: sqlite3.Connection, paths: Iterable[StorePath]) -> dict[Sto
     return {StorePath.parse_full(path): number for path, number in rows}
 
 
+def _hashes(connection: sqlite3.Connection, paths: Iterable[StorePath]) -> dict[StorePath, Hash]:
+    rows = connection.execute(
+        f"select path, hash {_AMONG}",
+        (_given(paths),),
+    )
+    return {StorePath.parse_full(path): Hash.parse(found) for path, found in rows}
+
+
+def _hash_text(nar_hash: Hash) -> str:
+    return f"{nar_hash.algorithm}:{nar_hash.base16}"
+
+
 def _insert(connection: sqlite3.Connection, infos: Sequence[PathInfo]) -> None:
     now = int(time.time())
     connection.executemany(
@@ -249,7 +306,7 @@ def _insert(connection: sqlite3.Connection, infos: Sequence[PathInfo]) -> None:
         [
             (
                 info.path.full(),
-                f"{info.nar_hash.algorithm}:{info.nar_hash.base16}",
+                _hash_text(info.nar_hash),
                 info.registration_time or now,
                 info.deriver.full() if info.deriver else None,
                 info.nar_size,

@@ -33,7 +33,6 @@ from envtool.machine.proof import Read, prove, read
 from envtool.machine.salvage import kept_aside, salvage
 from envtool.machine.schema import SCHEMA_VERSION
 from envtool.machine.store import Store, output_paths
-from envtool.machine.strangers import strangers
 from envtool.reporting import Reporter, Step
 from envtool.values import replace, value
 
@@ -92,7 +91,7 @@ def adopt(store: Store, reporter: Reporter) -> list[StorePath]:
     """
     with store.shared():
         valid = store.database.sizes().keys()
-        names = [path for name in strangers(store.settings, valid) if (path := _parsed(name))]
+        names = [path for path in _objects(store) if path not in valid]
         found = _read_all(store, names, {*names, *valid}, reporter)
         proven = _proven(store, found.values())
         infos, outputs = _Checked(store, found).admit(proven, valid)

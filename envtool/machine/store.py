@@ -267,7 +267,10 @@ class Store:
         if outputs is None:
             found = self.check_derivations(info.path for info in infos if info.path.endswith(_DRV))
             outputs = {path: output_paths(each) for path, each in found.items()}
-        self.database.register(infos, outputs)
+        for info in self.database.register(infos, outputs):
+            # Its object was lost, and what was made instead is not the same, as builds may be.
+            if nar.hash_path(self.physical(info.path)) == (info.nar_hash, info.nar_size):
+                self.database.correct(info)
 
     def add_text(self, name: str, data: bytes, references: Iterable[StorePath] = ()) -> StorePath:
         """Add a text object; return its path. :raises StoreError: a reference is not valid."""

@@ -1,65 +1,219 @@
-"""Checking the store against its database: what is missing, changed, or nobody's."""
+"""Checking the store against its database: what is missing, changed, or nobody's.
+
+Objects are read by several threads, since hashing lets others run; what is small goes to them by
+the batch. Nothing is changed here (`envtool.build.repair`, `envtool.machine.recover`).
+"""
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Literal
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from envtool.errors import FormatError
 from envtool.formats.nix import nar
+from envtool.formats.nix.storepath import StorePath
+from envtool.machine.consistency import REBUILD, check_database, check_derivations
 from envtool.machine.database import PathInfo
+from envtool.machine.metadata import DIRECTORY_MODE, EXECUTABLE_MODE, FILE_MODE, MTIME
+from envtool.machine.problem import Problem
+from envtool.machine.roots import find_roots
 from envtool.machine.store import Store
 from envtool.machine.strangers import strangers
-from envtool.values import value
+from envtool.reporting import Reporter, SilentReporter, Step
 
-_LOCK = ".lock"
-_LINKS = ".links"
-"""A real Nix keeps its hard links here (`nix-store --optimise`)."""
+__all__ = ["Problem", "check_object", "verify"]
 
-
-@value
-class Problem:
-    """One difference between the store and its database."""
-
-    kind: Literal["missing", "changed", "unreadable", "unknown"]
-    name: str
-    """The name in the store directory; a store path, but for what is unknown."""
-    message: str
+_TASK_BYTES = 4 << 20
+_TASK_COUNT = 32
+"""A thread takes objects until they are this many, in bytes or by count."""
+_MODES = {
+    stat.S_IFREG | FILE_MODE,
+    stat.S_IFREG | EXECUTABLE_MODE,
+    stat.S_IFDIR | DIRECTORY_MODE,
+}
+_LASTING = {"permanent", "indirect", "profile"}
 
 
 def verify(
-    store: Store, *, contents: bool, on_checked: Callable[[PathInfo], object] | None = None
+    store: Store,
+    *,
+    contents: bool,
+    paths: Iterable[StorePath] | None = None,
+    reporter: Reporter | None = None,
 ) -> list[Problem]:
-    """Return all problems; with `contents` every object is read and hashed.
+    """Return all problems, in order of names; with `contents` every object is read and hashed.
 
-    Unknown files do no harm: the collector removes them. `on_checked` is called after each
-    valid path.
+    With `paths` only these are looked at; those that are not valid are passed over.
+
+    :raises DatabaseError: the database is damaged, so that nothing can be compared with it.
     """
-    problems: list[Problem] = []
     with store.shared():
-        infos = store.database.infos()
-        for path in sorted(infos):
-            problems += _check(store, infos[path], contents=contents)
-            if on_checked is not None:
-                on_checked(infos[path])
-        problems += [
-            Problem("unknown", name, f"{name} is not registered; the collector removes it")
-            for name in strangers(store.settings, infos)
-        ]
-    return problems
+        problems = [] if paths is not None else check_database(store, thorough=contents)
+        infos = store.database.infos(paths)
+        if contents:
+            problems += _contents(store, infos.values(), reporter or SilentReporter())
+            bad = {StorePath(each.name) for each in problems if each.of_contents}
+            problems += check_derivations(store, infos, bad)
+        else:
+            problems += _missing(store, infos)
+        if paths is None:
+            problems += _dangling(store, infos)
+            problems += _unknown(store, infos)
+    return sorted(problems, key=lambda each: each.name)
 
 
-def _check(store: Store, info: PathInfo, *, contents: bool) -> Iterator[Problem]:
-    place = store.physical(info.path)
-    if not os.path.lexists(place):
-        yield Problem("missing", info.path, f"{place} is registered but not there")
-        return
-    if not contents:
-        return
+def _missing(store: Store, infos: Mapping[StorePath, PathInfo]) -> Iterator[Problem]:
+    for path in infos:
+        place = store.physical(path)
+        if not os.path.lexists(place):
+            yield _lost(place, path)
+
+
+def _lost(place: str, path: StorePath) -> Problem:
+    return Problem("missing", path, f"{place} is registered but not there", f"{REBUILD} {path}")
+
+
+def _contents(store: Store, infos: Iterable[PathInfo], reporter: Reporter) -> list[Problem]:
+    # The largest first, so that no thread is left alone with one of them at the end.
+    tasks = _tasks(sorted(infos, key=lambda info: -info.nar_size))
+    count = sum(map(len, tasks))
+    reporter.expect("verify", count, sum(info.nar_size for task in tasks for info in task))
+    stopped = Event()
+
+    def work(task: Sequence[PathInfo]) -> list[Problem]:
+        found: list[Problem] = []
+        for info in task:
+            if stopped.is_set():
+                break
+            found += check_object(store, info, reporter, stopped)
+        return found
+
+    pool = ThreadPoolExecutor(store.settings.jobs, "verify")
     try:
-        found, _ = nar.hash_path(place)
+        return [problem for found in pool.map(work, tasks) for problem in found]
+    finally:
+        stopped.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _tasks(infos: Iterable[PathInfo]) -> list[list[PathInfo]]:
+    tasks: list[list[PathInfo]] = []
+    size = _TASK_BYTES
+    for info in infos:
+        if size >= _TASK_BYTES or len(tasks[-1]) >= _TASK_COUNT:
+            tasks.append([])
+            size = 0
+        tasks[-1].append(info)
+        size += info.nar_size
+    return tasks
+
+
+def check_object(
+    store: Store,
+    info: PathInfo,
+    reporter: Reporter | None = None,
+    stopped: Event | None = None,
+) -> list[Problem]:
+    """Return what is wrong with one object, read whole unless `stopped` is set meanwhile."""
+    reporter = reporter or SilentReporter()
+    step = Step("verify", info.path, info.nar_size)
+    reporter.start(step)
+    checker = _Checker(store, step, reporter, stopped or Event())
+    place = store.physical(info.path)
+    try:
+        checker.dump(place)
+    except _StoppedError:
+        return []
+    except FileNotFoundError:
+        if not os.path.lexists(place):
+            return [_lost(place, info.path)]
+        return [_unreadable(place, info.path, "it changes while it is read")]
     except (OSError, FormatError) as error:
-        yield Problem("unreadable", info.path, f"{place} cannot be read: {error}")
-        return
+        return [_unreadable(place, info.path, str(error))]
+    reporter.finish(step)
+    return list(_differences(place, info, checker))
+
+
+def _unreadable(place: str, path: StorePath, reason: str) -> Problem:
+    message = f"{place} cannot be read: {reason}"
+    return Problem("unreadable", path, message, f"{REBUILD} {path}")
+
+
+def _differences(place: str, info: PathInfo, checker: "_Checker") -> Iterator[Problem]:
+    path, found = info.path, checker.hashed.hash
     if found != info.nar_hash:
         message = f"{place} was modified: expected {info.nar_hash}, found {found}"
-        yield Problem("changed", info.path, message)
+        yield Problem("changed", path, message, f"{REBUILD} {path}")
+    elif info.nar_size not in {0, checker.hashed.size}:
+        message = f"{path} is registered with {info.nar_size} bytes, but has {checker.hashed.size}"
+        yield Problem("database", path, message, REBUILD)
+    if checker.fault is not None:
+        more = f"; {checker.faults - 1} more like it" if checker.faults > 1 else ""
+        message = f"{checker.fault}{more}"
+        yield Problem("metadata", path, message, f"{REBUILD} {path}")
+
+
+class _StoppedError(Exception):
+    """The user, or a failure elsewhere, ended the work."""
+
+
+class _Checker(nar.Dumper):
+    """Reads an object, hashes it and looks at modes, times and owners on the way."""
+
+    def __init__(self, store: Store, step: Step, reporter: Reporter, stopped: Event) -> None:
+        super().__init__(self._take)
+        self.hashed = nar.HashingSink()
+        self.fault: str | None = None
+        """The first thing that is not as in a store object."""
+        self.faults = 0
+        self._owner = os.stat(store.settings.store).st_uid
+        self._step = step
+        self._reporter = reporter
+        self._stopped = stopped
+
+    def _take(self, data: bytes) -> None:
+        if self._stopped.is_set():
+            raise _StoppedError
+        self.hashed(data)
+        self._reporter.advance(self._step, len(data))
+
+    def met(self, path: bytes, status: os.stat_result) -> None:
+        """Look at it; its contents follow."""
+        fault = _fault(status, self._owner)
+        if fault is not None:
+            self.faults += 1
+            self.fault = self.fault or f"{os.fsdecode(path)} {fault}"
+
+
+def _fault(status: os.stat_result, owner: int) -> str | None:
+    """Return what no store object has; `owner` is that of the store directory."""
+    if status.st_mode not in _MODES and not stat.S_ISLNK(status.st_mode):
+        wanted = "0555" if stat.S_ISDIR(status.st_mode) else "0444 or 0555"
+        return f"has the mode {stat.S_IMODE(status.st_mode):04o} instead of {wanted}"
+    if status.st_mtime_ns != MTIME * 1_000_000_000:
+        return f"has the modification time {status.st_mtime:.0f} instead of {MTIME}"
+    if status.st_uid != owner:
+        return f"belongs to user {status.st_uid}, the store to user {owner}"
+    return None
+
+
+def _dangling(store: Store, infos: Mapping[StorePath, PathInfo]) -> Iterator[Problem]:
+    sources: dict[StorePath, list[str]] = {}
+    for root in find_roots(store.settings):
+        if root.kind in _LASTING and root.path not in infos:
+            sources.setdefault(root.path, []).append(root.source)
+    for path, links in sources.items():
+        more = f" and {len(links) - 1} more" if len(links) > 1 else ""
+        message = f"{links[0]}{more} leads to {path}, which is not valid"
+        yield Problem("dangling", path, message, REBUILD)
+
+
+def _unknown(store: Store, infos: Mapping[StorePath, PathInfo]) -> Iterator[Problem]:
+    names = strangers(store.settings, infos)
+    # What was registered since `infos` were read is no stranger.
+    paths = [StorePath(name) for name in names]
+    known = store.database.valid(paths)
+    for name in paths:
+        if name not in known:
+            yield Problem("unknown", str(name), f"{name} is not registered", "envtool gc")

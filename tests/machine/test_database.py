@@ -347,3 +347,19 @@ def test_full_disk_is_an_error_and_what_was_valid_stays(file: str) -> None:
     database = Database(file)
     assert set(database.infos()) == {path("path-0")}
     database.close()
+
+
+def test_second_registration_with_other_contents_is_told_and_can_be_made_true(
+    database: Database,
+) -> None:
+    database.register([info("a"), info("b")])
+    again = PathInfo(path("b"), Hash.of(b"other"), 9, frozenset({path("a")}))
+    assert database.register([again, info("a")]) == [again]
+    database.correct(again)
+    found = database.infos([path("b")])[path("b")]
+    assert (found.nar_hash, found.nar_size, found.references) == (
+        Hash.of(b"other"),
+        9,
+        {path("a")},
+    )
+    assert database.register([again]) == []

@@ -274,23 +274,6 @@ def test_closure_lists_references_before_referrers(store: Store) -> None:
         store.closure([make_text("missing", b"")])
 
 
-# -- verifying
-
-
-def test_verify_finds_what_is_missing_changed_and_unknown(store: Store, settings: Settings) -> None:
-    missing = store.add_text("missing", b"1")
-    changed = store.add_text("changed", b"2")
-    os.unlink(store.physical(missing))
-    os.chmod(store.physical(changed), 0o644)
-    Path(store.physical(changed)).write_text("3")
-    Path(f"{settings.store}/stranger").write_text("")
-    found = {(problem.kind, problem.name) for problem in verify(store, contents=True)}
-    assert found == {("missing", missing), ("changed", changed), ("unknown", "stranger")}
-    assert ("changed", changed) not in {
-        (problem.kind, problem.name) for problem in verify(store, contents=False)
-    }
-
-
 # -- several at once
 
 
