@@ -180,7 +180,7 @@ class Database:
             _insert(connection, infos)
             ids = _ids(connection, needed)
             for info in infos:
-                if missing := info.references - ids.keys():
+                if missing := info.references.difference(ids):
                     raise StoreError(
                         f"{info.path} cannot be registered: it refers to "
                         f"{', '.join(sorted(missing))}, which the store does not have"
