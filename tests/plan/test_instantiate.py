@@ -90,7 +90,7 @@ def test_paths_change_only_on_purpose() -> None:
         "qmykys88b4zhap9995zjyi4q83jjz2hw-cpython-3.11.2-host",
         "3nrc3s7j7xw59dv7jqmydh7ib797qrdy-alpha-1.0-py3-none-any.whl",
         "kb1cx6h42n1phfkzl38fgyg7b9sv9gj2-alpha-1.0",
-        "c0bsjydcpr3y12hd2hf4v51xhvcs2hxm-demo-env",
+        "xxviwxcvp8a9kfkk70l93gpy75yhnp53-demo-env",
     ]
 
 
