@@ -52,10 +52,9 @@ class Terminal:
         _write(sys.stdout, json.dumps(value, indent=2))
 
     def result_bytes(self, data: bytes) -> None:
-        """Write a piece of what was asked for as it is, such as of a file."""
+        """Write a piece of what was asked for as it is, such as of a file; not beside text."""
         self.release()
         with _output():
-            sys.stdout.flush()
             sys.stdout.buffer.write(data)
 
     def say(self, text: str) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
@@ -189,10 +189,8 @@ def _run_dump(session: Session, arguments: Namespace) -> int:
             nar.dump(_tree(asked, arguments.path), terminal.result_bytes)
         return 0
     tree, counted = _tree(asked, arguments.path), nar.HashingSink()
-    with disk_errors(f"write {arguments.output}"):
-        file = open(arguments.output, "wb")  # noqa: SIM115 - closed below; this is for its errors
-    with file, _reading(arguments.path):
-        nar.dump(tree, _both(counted, file.write))
+    with _written(arguments.output) as write, _reading(arguments.path):
+        nar.dump(tree, _both(counted, write))
     shape = {"output": arguments.output, "nar_hash": counted.hash.sri, "nar_size": counted.size}
     return show(asked, shape, [])
 
@@ -203,6 +201,29 @@ def _both(first: nar.Sink, second: nar.Sink) -> nar.Sink:
         second(data)
 
     return sink
+
+
+@contextmanager
+def _written(output: str) -> Iterator[nar.Sink]:
+    """Give what writes to a new file, which replaces the old one if all went well."""
+    temporary = f"{output}.tmp-{os.getpid()}"
+
+    def write(data: bytes) -> None:
+        with disk_errors(f"write {output}"):
+            file.write(data)
+
+    with disk_errors(f"write {output}"):
+        file = open(temporary, "xb")  # noqa: SIM115 - closed below
+    try:
+        yield write
+        with disk_errors(f"write {output}"):
+            file.close()
+            os.rename(temporary, output)
+    except BaseException:
+        with suppress(OSError):
+            file.close()
+        os.unlink(temporary)
+        raise
 
 
 @contextmanager
@@ -224,7 +245,8 @@ def _run_restore(session: Session, arguments: Namespace) -> int:
             "restore reads an archive from standard input, which is a terminal",
             hint=f"envtool store restore {target} < FILE",
         )
-    if asked.led(f"{target}/."):
+    store, real = os.path.realpath(asked.settings.store), os.path.realpath(target)
+    if real == store or real.startswith(f"{store}/"):
         raise StoreError(f"{target} lies in the store, where only whole objects are added")
     with (
         disk_errors(f"restore {target}"),
