@@ -1,4 +1,4 @@
-"""Add text objects to our store: fill.py ROOT COUNT LINKED (1: each refers to up to three)."""
+"""Add text objects to our store: fill.py ROOT COUNT CLUSTER (0: none refers to another)."""
 
 import sys
 
@@ -7,13 +7,17 @@ from envtool.machine.settings import load
 from envtool.machine.store import Store, Text
 
 
-def texts(count: int, *, linked: bool) -> list[Text]:
-    """Return so many; they are what `storeroom.TEXTS` has Nix make."""
+def texts(count: int, cluster: int) -> list[Text]:
+    """Return so many, each referring to up to three before it in its cluster.
+
+    With a cluster of all of them, or of none, they are what `storeroom.TEXTS` has Nix make.
+    """
     made: list[StorePath] = []
     found = []
     for number in range(count):
-        below = [made[at] for at in (number - 1, number // 2, number // 3)] if number else []
-        below = below if linked else []
+        at = number % cluster if cluster else 0
+        first = number - at
+        below = [made[first + other] for other in (at - 1, at // 2, at // 3)] if at else []
         data = "\n".join([str(number), *(path.full() for path in below)]).encode()
         found.append(Text(f"text-{number}", data, frozenset(below)))
         made.append(make_text(f"text-{number}", data, frozenset(below)))
@@ -22,9 +26,9 @@ def texts(count: int, *, linked: bool) -> list[Text]:
 
 def main() -> None:
     """Add them and print where the last one lies."""
-    root, count, linked = sys.argv[1:]
+    root, count, cluster = sys.argv[1:]
     with Store(load({"ENVTOOL_ROOT": root})) as store:
-        paths = store.add_texts(texts(int(count), linked=linked == "1"))
+        paths = store.add_texts(texts(int(count), int(cluster)))
         print(store.physical(paths[-1]))
 
 

@@ -110,7 +110,7 @@ def large_rows(here: Room) -> Iterator[Row]:
 
 def path_rows(here: Room) -> Iterator[Row]:
     """Yield what is done with many small paths."""
-    ours = here.fill_ours("closure", 2000, linked=True)
+    ours = here.fill_ours("closure", 2000, cluster=2000)
     theirs = here.fill_theirs("closure", 2000, linked=True)
     yield Row(
         "closure of 2,000 paths",
@@ -138,7 +138,7 @@ def path_rows(here: Room) -> Iterator[Row]:
 
 def our_dead(here: Room, name: str) -> Command:
     """Fill a store of ours and return its collection."""
-    here.fill_ours(name, 5000, linked=False)
+    here.fill_ours(name, 5000, cluster=0)
     return here.ours(name, "store", "gc")
 
 

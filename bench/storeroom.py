@@ -31,6 +31,11 @@ class Room:
 
     folder: Path
 
+    @property
+    def python(self) -> str:
+        """The version of this Python, such as 3.11."""
+        return f"{sys.version_info.major}.{sys.version_info.minor}"
+
     def root(self, name: str) -> Path:
         """Return our root of this name."""
         return self.folder / f"ours-{name}"
@@ -39,9 +44,9 @@ class Room:
         """Return a command of envtool's."""
         return self._command([envtool(), *argv], {"ENVTOOL_ROOT": self.root(store)}, stdin)
 
-    def fill_ours(self, store: str, count: int, *, linked: bool) -> str:
-        """Add text objects to our store; return where the last one lies."""
-        argv = (sys.executable, FILL, self.root(store), str(count), str(int(linked)))
+    def fill_ours(self, store: str, count: int, *, cluster: int) -> str:
+        """Add text objects to our store, see `fill.py`; return where the last one lies."""
+        argv = (sys.executable, FILL, self.root(store), str(count), str(cluster))
         return perform(self._command(argv, {}, None))
 
     def theirs(self, store: str, *argv: str | Path, stdin: Path | None = None) -> Command:

@@ -128,12 +128,16 @@ def report(name: str, runs: Mapping[str, list[Run]], *, goal: float) -> None:
     ours, peer, *_ = runs
     ratio = median(runs[ours]) / median(runs[peer])
     print(f"  {ours} / {peer}: {ratio:.2f} (at most {goal:.2f} wanted)\n", flush=True)
+    keep(name, runs, {"ratio": ratio, "goal": goal})
+
+
+def keep(name: str, runs: Mapping[str, list[Run]], found: Mapping[str, object]) -> None:
+    """Keep every run, and what was found from them, in `results/NAME.json`."""
     RESULTS.mkdir(exist_ok=True)
     document = {
         "name": name,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "ratio": ratio,
-        "goal": goal,
+        **found,
         "runs": {side: [asdict(run) for run in all_runs] for side, all_runs in runs.items()},
     }
     path = RESULTS / f"{name.replace(' ', '-')}.json"
