@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Commands", "Parser", "add_command", "add_family", "add_global_options", "completed_by"]
 
 # Our words are English; looking for translations of argparse's own costs each command 2 ms.
-argparse._ = str  # type: ignore[attr-defined]
+argparse._ = lambda text: text  # type: ignore[attr-defined]
 
 Run = Callable[["Session", Namespace], int]
 """Do what a command's words ask and return the exit code."""

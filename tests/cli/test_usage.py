@@ -131,3 +131,9 @@ def test_every_command_belongs_to_the_family_that_adds_it() -> None:
     for name, parser in whole.items():
         alone = make_parser(name).commands()
         assert alone[name].format_help() == parser.format_help()
+
+
+def test_help_of_a_family_lists_its_commands_and_nothing_else(envtool: Any) -> None:
+    listed = envtool("kernel", "--help").stdout.split("commands:\n")[1].split("\n\n")[0]
+    names = [line.split()[0] for line in listed.splitlines()]
+    assert names == ["COMMAND", "install", "list", "remove"]
