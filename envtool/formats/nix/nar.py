@@ -30,19 +30,26 @@ Sink = Callable[[bytes], object]
 
 CHUNK = 1 << 18
 """Bytes of the largest piece that a sink gets."""
-_JOINED = 1 << 17
-"""Smaller pieces are joined to such of about so many bytes."""
+_SMALL = CHUNK >> 1
+"""Bytes of files that are read at once."""
+# A file may have been replaced by a FIFO since it was met: opening must not wait for a writer.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _ASIDE = 1 << 20
 """Bytes from which on a thread that hashes them pays."""
-_AHEAD = 16
-"""Pieces that may wait for the thread that hashes them."""
+_PROCESSORS = os.cpu_count() or 1
+_AHEAD = 1
+"""Pieces that may wait for the other thread; more of them would only push each other out of the
+processor's cache."""
 MAX_PATH = 4095
 _WORD = 8
+_PADDING = [bytes(-size % _WORD) for size in range(_WORD)]
+"""The zeros behind so many bytes, modulo 8."""
 
 
 def token(data: bytes) -> bytes:
     """Return one token: length, bytes, padding."""
-    return len(data).to_bytes(_WORD, "little") + data + bytes(-len(data) % _WORD)
+    size = len(data)
+    return b"".join((size.to_bytes(_WORD, "little"), data, _PADDING[size % _WORD]))
 
 
 MAGIC = token(b"nix-archive-1")
@@ -51,11 +58,12 @@ CLOSE = token(b")")
 DIRECTORY_OPEN = OPEN + token(b"type") + token(b"directory")
 ENTRY_CLOSE = CLOSE
 _REGULAR = OPEN + token(b"type") + token(b"regular")
-_CONTENTS = token(b"contents")
-_EXECUTABLE = token(b"executable") + token(b"")
+_PLAIN = _REGULAR + token(b"contents")
+_EXECUTABLE = _REGULAR + token(b"executable") + token(b"") + token(b"contents")
 _SYMLINK = OPEN + token(b"type") + token(b"symlink") + token(b"target")
 _ENTRY = token(b"entry") + OPEN + token(b"name")
-_NODE = token(b"node")
+_NODES = [padding + token(b"node") for padding in _PADDING]
+_CLOSES = [padding + CLOSE for padding in _PADDING]
 CASE_HACK = b"~nix~case~hack~"
 """What Nix puts behind names on a Mac where two differ by case alone, and takes off again when it
 dumps: there, a name that has it already would become another, and meet one that is there."""
@@ -63,13 +71,12 @@ dumps: there, a name that has it already would become another, and meet one that
 
 def regular_open(size: int, *, executable: bool) -> bytes:
     """Return what stands before the `size` bytes of a regular file's contents."""
-    middle = _EXECUTABLE + _CONTENTS if executable else _CONTENTS
-    return _REGULAR + middle + size.to_bytes(_WORD, "little")
+    return (_EXECUTABLE if executable else _PLAIN) + size.to_bytes(_WORD, "little")
 
 
 def regular_close(size: int) -> bytes:
     """Return what stands after the `size` bytes of a regular file's contents."""
-    return bytes(-size % _WORD) + CLOSE
+    return _CLOSES[size % _WORD]
 
 
 def symlink_node(target: bytes) -> bytes:
@@ -84,7 +91,8 @@ def entry_open(name: bytes) -> bytes:
     """
     if CASE_HACK in name:
         raise case_hacked(name)
-    return _ENTRY + token(name) + _NODE
+    size = len(name)
+    return b"".join((_ENTRY, size.to_bytes(_WORD, "little"), name, _NODES[size % _WORD]))
 
 
 class HashingSink:
@@ -121,7 +129,7 @@ class _Aside:
         else:
             self._sink(data)
             self._size += len(data)
-            if self._size > _ASIDE:
+            if self._size > _ASIDE and _PROCESSORS > 1:
                 self._start()
 
     def _start(self) -> None:
@@ -249,45 +257,41 @@ class Dumper:
         return False
 
     def _regular(self, path: bytes, status: os.stat_result, before: bytes, after: bytes) -> None:
-        # It may have been replaced by a FIFO since: opening must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, _READ)
         try:
             copy = self.opened(path, status)
             size = status.st_size
-            head = before + regular_open(size, executable=bool(status.st_mode & stat.S_IXUSR))
-            tail = regular_close(size) + after
-            if size <= _JOINED and len(data := os.read(descriptor, size)) == size:
-                self._put(b"".join((head, data, tail)))
+            head = regular_open(size, executable=bool(status.st_mode & stat.S_IXUSR))
+            if size <= _SMALL and len(data := os.read(descriptor, size)) == size:
+                self._put(before, head, data, regular_close(size), after)
                 if copy is not None:
                     copy(data)
             else:
-                self._put(head)
+                self._put(before, head)
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 for data in _contents(descriptor, path, size):
                     self._put(data)
                     if copy is not None:
                         copy(data)
-                self._put(tail)
+                self._put(regular_close(size), after)
         finally:
             os.close(descriptor)
         if copy is not None:
             self.closed()
 
-    def _put(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > CHUNK:
+    def _put(self, *pieces: bytes) -> None:
+        """Add to what goes to the sink as one piece, as soon as that is large."""
+        size = sum(map(len, pieces))
+        if self._size + size > CHUNK:
             self._flush()
-            self._size = len(data)
-        self._pieces.append(data)
-        if self._size >= _JOINED:
-            self._flush()
+        self._size += size
+        self._pieces += pieces
 
     def _flush(self) -> None:
-        pieces = self._pieces
-        if pieces:
-            self._sink(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-            self._pieces = []
-        self._size = 0
+        if self._pieces:
+            self._sink(b"".join(self._pieces))
+            self._pieces.clear()
+            self._size = 0
 
 
 def _contents(descriptor: int, path: bytes, left: int) -> Iterator[bytes]:
