@@ -68,7 +68,7 @@ def find(store: str, path: StorePath, inside: str) -> Entry:
             continue
         place = "/".join([real, *done, part])
         with disk_errors(f"look at {shown}"):
-            target = _target(place, shown)
+            target = _target(place, shown, "/".join(done))
         if target is None:
             done.append(part)
             continue
@@ -83,14 +83,14 @@ def find(store: str, path: StorePath, inside: str) -> Entry:
     return _found(real, done, shown)
 
 
-def _target(place: str, shown: str) -> str | None:
+def _target(place: str, shown: str, above: str) -> str | None:
     """Return what a link says; None for what is no link."""
     try:
         return os.readlink(place) if stat.S_ISLNK(os.lstat(place).st_mode) else None
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"there is no {shown!a} in the store: {os.path.basename(place)!a} is missing",
-            hint=f"envtool store ls {os.path.dirname(shown)!a}" if "/" in shown else None,
+            hint=f"envtool store ls {above}" if above else None,
         ) from None
 
 
