@@ -116,8 +116,11 @@ def _run_info(session: Session, arguments: Namespace) -> int:
     if session.terminal.json:
         told = [_info_json(asked, infos[path], sizes.get(path)) for path in paths]
         return show(asked, {"paths": told}, [])
-    blocks = ["\n".join(_info_lines(infos[path], sizes.get(path))) for path in paths]
-    return show(asked, {}, ["\n\n".join(blocks)])
+    lines: list[str] = []
+    for path in paths:
+        lines += [""] * bool(lines)
+        lines += _info_lines(infos[path], sizes.get(path))
+    return show(asked, {}, lines)
 
 
 def _info_lines(info: "PathInfo", closure_size: int | None) -> Iterator[str]:

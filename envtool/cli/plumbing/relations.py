@@ -284,7 +284,7 @@ def _run_graph(session: Session, arguments: Namespace) -> int:
     text = dot.render(graph, labels)
     if arguments.svg:
         text = dot.draw(text)
-        return show(asked, {"svg": text}, [text.rstrip("\n")])
+        return show(asked, {"svg": text}, text.splitlines())
     told = [
         path_json(
             asked,
@@ -294,4 +294,4 @@ def _run_graph(session: Session, arguments: Namespace) -> int:
         )
         for path in sorted(graph)
     ]
-    return show(asked, {"paths": told}, [text])
+    return show(asked, {"paths": told}, text.splitlines())

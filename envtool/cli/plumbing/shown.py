@@ -41,7 +41,7 @@ def print_paths(asked: "Asked", shape: dict[str, Any], paths: Iterable["StorePat
 
 
 def print_names(asked: "Asked", lines: Sequence[str]) -> None:
-    """Print lines with names of files in them; nothing for none."""
+    """Print lines, none of which has a line end in it but in a file's name; nothing for none."""
     if not lines:
         return
     if sys.stdout.isatty():

@@ -174,3 +174,13 @@ def test_graph_draws_with_graphviz_or_says_what_is_missing(
     (folder / "dot").chmod(0o755)
     picture = lines("graph", "--svg", shelf.app1, environ={"PATH": f"{folder}:/usr/bin:/bin"})
     assert picture[:2] == ["<svg>", "digraph closure {"]
+
+
+def test_lines_stay_lines_on_a_terminal(shelf: Any, spawn: Any) -> None:
+    for words in (["graph"], ["path-info"], ["closure", "--sizes"], ["why-depends", shelf.app1]):
+        child = spawn("store", *words, shelf.libc)
+        printed = child.read()
+        child.wait()
+        assert child.exitstatus == 0
+        assert len(printed.splitlines()) > 1, words
+        assert "\\n" not in printed.replace("\\n120 B", ""), words
