@@ -31,7 +31,7 @@ Sink = Callable[[bytes], object]
 CHUNK = 1 << 18
 """Bytes of the largest piece that a sink gets."""
 _SMALL = CHUNK >> 1
-"""Bytes of files that are read at once."""
+"""Bytes of files that go to the sink together with others."""
 # A file may have been replaced by a FIFO since it was met: opening must not wait for a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _ASIDE = 1 << 20
@@ -262,14 +262,14 @@ class Dumper:
             copy = self.opened(path, status)
             size = status.st_size
             head = regular_open(size, executable=bool(status.st_mode & stat.S_IXUSR))
-            if size <= _SMALL and len(data := os.read(descriptor, size)) == size:
-                self._put(before, head, data, regular_close(size), after)
+            first = os.read(descriptor, min(size, CHUNK))
+            if len(first) == size <= _SMALL:
+                self._put(before, head, first, regular_close(size), after)
                 if copy is not None:
-                    copy(data)
+                    copy(first)
             else:
                 self._put(before, head)
-                os.lseek(descriptor, 0, os.SEEK_SET)
-                for data in _contents(descriptor, path, size):
+                for data in _contents(descriptor, path, size, first):
                     self._put(data)
                     if copy is not None:
                         copy(data)
@@ -294,14 +294,14 @@ class Dumper:
             self._size = 0
 
 
-def _contents(descriptor: int, path: bytes, left: int) -> Iterator[bytes]:
-    """Yield as many bytes of an open file as it had when it was met."""
-    while left:
-        data = os.read(descriptor, min(left, CHUNK))
-        if not data:
-            raise FormatError(f"{os.fsdecode(path)} shrank while it was read", hint="run it again")
+def _contents(descriptor: int, path: bytes, left: int, data: bytes) -> Iterator[bytes]:
+    """Yield as many bytes of an open file as it had when it was met; `data` has been read."""
+    while data:
         yield data
         left -= len(data)
+        data = os.read(descriptor, min(left, CHUNK))
+    if left:
+        raise FormatError(f"{os.fsdecode(path)} shrank while it was read", hint="run it again")
 
 
 def named(error: OSError) -> OSError:
