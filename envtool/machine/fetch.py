@@ -33,7 +33,7 @@ from envtool.machine.http_connections import (
     without_secrets,
 )
 
-__all__ = ["FetchCancelledError", "Fetcher", "pause"]
+__all__ = ["AbsentError", "FetchCancelledError", "Fetcher", "pause"]
 
 CHUNK = 256 * 1024
 """Bytes read, hashed and written at a time; few enough that progress moves on a slow line."""
@@ -50,6 +50,10 @@ _HINTS = {
     407: "give the proxy's credentials in its URL: http://USER:PASSWORD@HOST:PORT",
     410: "the index no longer has this file; to take another one: envtool lock --upgrade NAME",
 }
+
+
+class AbsentError(FetchError):
+    """The server, which answered, has no such file."""
 
 
 class FetchCancelledError(FetchError):
@@ -106,23 +110,25 @@ class Fetcher:
         url: str,
         target: str,
         *,
-        sha256: str,
+        sha256: str | None,
         size: int | None = None,
         on_bytes: Callable[[int], None] = _nothing,
     ) -> Arrived:
         """Fetch an http, https or file URL to the path `target`; return what is known of it.
 
-        `sha256` is hexadecimal or SRI; `size` None is unknown. `on_bytes` hears how many bytes
+        `sha256` is hexadecimal or SRI; None for what proves itself in another way, as a signed
+        file does: then any bytes will do. `size` None is unknown. `on_bytes` hears how many bytes
         have newly arrived; a negative number takes back what a start from anew threw away.
         The file is written beside its place (`target` + `.part`), verified and renamed; it is
         not yet synchronised to the disk. A failure leaves neither of the two.
 
+        :raises AbsentError: there is no such file.
         :raises FetchError: it did not arrive, or is not what was promised.
         :raises FetchCancelledError: `cancel` or `close` was called.
         :raises StoreError: it could not be written.
         """
         source = parse_url(url)
-        wanted = Hash.parse(sha256, "sha256")
+        wanted = Hash.parse(sha256, "sha256") if sha256 is not None else None
         if self.offline and source.scheme != "file":
             raise FetchError(
                 f"{without_secrets(url)} is not in the store, and envtool works offline",
@@ -140,6 +146,8 @@ class Fetcher:
         try:
             with open(url2pathname(source.path), "rb", buffering=0) as stream:
                 self._receive(stream.readinto, arrival)
+        except FileNotFoundError as error:
+            raise AbsentError(f"{arrival.shown} cannot be read: {error.strerror}") from error
         except OSError as error:
             raise FetchError(f"{arrival.shown} cannot be read: {error.strerror}") from error
         arrival.verify()
@@ -237,7 +245,9 @@ def _check_status(response: HTTPResponse, arrival: Arrival) -> None:
         raise Passing(reason)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING:
         raise Passing(reason, after=_retry_after(response))
-    raise FetchError(f"{arrival.shown}: {reason}", hint=_HINTS.get(status))
+    absent = status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+    kind = AbsentError if absent else FetchError
+    raise kind(f"{arrival.shown}: {reason}", hint=_HINTS.get(status))
 
 
 def _retry_after(response: HTTPResponse) -> float | None:
