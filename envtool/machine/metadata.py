@@ -154,17 +154,3 @@ def _moved_up(folder: str, top: str) -> str:
     moved = f"{top}/{os.urandom(16).hex()}"
     os.rename(folder, moved)
     return moved
-
-
-def tree_size(path: str) -> int:
-    """Return the bytes of the files in the tree at `path`; nothing there is 0."""
-    total, todo = 0, [path]
-    while todo:
-        place = todo.pop()
-        with suppress(FileNotFoundError, PermissionError):
-            status = os.lstat(place)
-            if stat.S_ISDIR(status.st_mode):
-                todo += [f"{place}/{name}" for name in os.listdir(place)]
-            else:
-                total += status.st_size
-    return total
