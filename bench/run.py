@@ -1,12 +1,13 @@
 """What a command costs more when it runs in an environment that is up to date.
 
-Both tools have the whole set in their project. A bare Python is in the table as the floor under
+Both tools have the whole set in their project, and are started in its folder. A bare Python is in the table as the floor under
 any tool that is written in Python.
 """
 
 import sys
+from dataclasses import replace
 
-from stage import DIRECT, Stage, options, perform, stage
+from stage import DIRECT, Stage, envtool, options, perform, stage
 from timing import Command, interleave, report
 
 GOAL = 1.3
@@ -23,14 +24,14 @@ def uv_project(here: Stage) -> Command:
         "[tool.uv]\nenvironments = [\"sys_platform == 'linux'\"]\n"
     )
     perform(here.uv("sync", "-q", "--python", here.python, "--project", folder))
-    return here.uv("run", "--directory", folder, "true")
+    return replace(here.uv("run", "true"), folder=str(folder))
 
 
 def envtool_project(here: Stage) -> Command:
     """Make a project of envtool's, switch to it and return the command to time in it."""
     project = here.project("bench")
     perform(here.envtool(project, "switch"))
-    return here.envtool(project, "run", "true")
+    return replace(here.command([envtool(), "run", "true"]), folder=str(project))
 
 
 def main() -> None:
