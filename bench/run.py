@@ -1,7 +1,7 @@
 """What a command costs more when it runs in an environment that is up to date.
 
-Both tools have the whole set in their project, and are started in its folder. A bare Python is in the table as the floor under
-any tool that is written in Python.
+Both tools have the whole set in their project, and are started in its folder. A bare Python is in
+the table as the floor under any tool that is written in Python.
 """
 
 import sys
