@@ -1,6 +1,7 @@
 """Make the store object of a generation: an environment with what it came from."""
 
 import os
+from collections.abc import Mapping
 
 from envtool.build.builders import scratch
 from envtool.formats import generation
@@ -20,7 +21,12 @@ def add_generation(store: Store, record: Record, declaration: str, lock: str) ->
     """
     name = store_name(f"{record.name}-generation")
     with store.using(), scratch(store, name) as target:
-        _write(target, record, declaration, lock)
+        texts = {
+            generation.RECORD: generation.render(record),
+            generation.DECLARATION: declaration.encode("utf-8", "surrogatepass"),
+            generation.LOCK: lock.encode("utf-8"),
+        }
+        write(target, texts, record.environment)
         nar_hash, nar_size = nar.hash_path(target)
         path = make_source(name, nar_hash.digest, [record.environment])
         if not store.is_valid(path):
@@ -30,17 +36,28 @@ def add_generation(store: Store, record: Record, declaration: str, lock: str) ->
     return path
 
 
-def _write(target: str, record: Record, declaration: str, lock: str) -> None:
+def write(target: str, texts: Mapping[str, bytes], environment: StorePath) -> None:
+    """Make the folder of a generation with these files, by name."""
     os.mkdir(target)
-    texts = {
-        generation.RECORD: generation.render(record),
-        generation.DECLARATION: declaration.encode("utf-8", "surrogatepass"),
-        generation.LOCK: lock.encode("utf-8"),
-    }
     for name, data in texts.items():
         with open(f"{target}/{name}", "wb") as file:
             file.write(data)
-    os.symlink(f"../{record.environment}", f"{target}/{generation.ENVIRONMENT}")
+    os.symlink(f"../{environment}", f"{target}/{generation.ENVIRONMENT}")
+
+
+def object_path(name: str, texts: Mapping[str, bytes], environment: StorePath) -> StorePath:
+    """Return the path that a generation with these files gets; nothing is written."""
+    nodes = {
+        name: nar.regular_open(len(data), executable=False) + data + nar.regular_close(len(data))
+        for name, data in texts.items()
+    }
+    nodes[generation.ENVIRONMENT] = nar.symlink_node(f"../{environment}".encode())
+    sink = nar.HashingSink()
+    sink(nar.MAGIC + nar.DIRECTORY_OPEN)
+    for each, node in sorted(nodes.items()):
+        sink(nar.entry_open(each.encode()) + node + nar.ENTRY_CLOSE)
+    sink(nar.CLOSE)
+    return make_source(name, sink.hash.digest, [environment])
 
 
 def _info(path: StorePath, nar_hash: Hash, nar_size: int, environment: StorePath) -> PathInfo:

@@ -26,6 +26,11 @@ _LEFT_OUT = frozenset(
 """Folders of a source tree that are nobody's source."""
 
 
+def is_left_out(place: str) -> bool:
+    """Say whether a path below a source tree does not belong to its sources."""
+    return not _LEFT_OUT.isdisjoint(place.split("/"))
+
+
 @value
 class Gatherer:
     """Turns locked packages into selected ones, for one interpreter."""
@@ -89,7 +94,7 @@ class Gatherer:
         return self.store.add_tree(
             path,
             store_name(f"{package.name}-source"),
-            exclude=lambda place: not _LEFT_OUT.isdisjoint(place.split("/")),
+            exclude=is_left_out,
         )
 
     def _commit(self, package: LockedPackage, vcs: Vcs) -> StorePath:
