@@ -49,6 +49,12 @@ def _optimise(family: "Commands[Parser]") -> None:
     optimise.add_commands(family)
 
 
+def _verify(family: "Commands[Parser]") -> None:
+    from envtool.cli.plumbing import verify
+
+    verify.add_commands(family)
+
+
 THEMES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _archives: ("add", "dump", "restore", "hash"),
     _contents: ("ls", "cat"),
@@ -57,6 +63,7 @@ THEMES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _deleting: ("delete",),
     _collecting: ("gc",),
     _optimise: ("optimise",),
+    _verify: ("verify",),
 }
 """What adds which commands, so that a command line costs the parser of its own theme only."""
 
