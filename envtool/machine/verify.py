@@ -7,7 +7,6 @@ the batch. Nothing is changed here (`envtool.build.repair`, `envtool.machine.rec
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
 
 from envtool.errors import FormatError
@@ -91,6 +90,10 @@ def _contents(store: Store, infos: Iterable[PathInfo], reporter: Reporter) -> li
                 break
             found += check_object(store, info, reporter, stopped)
         return found
+
+    if len(tasks) == 1:
+        return work(tasks[0])
+    from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(store.settings.jobs, "verify")
     try:
