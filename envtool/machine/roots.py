@@ -17,7 +17,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
 
 from envtool.errors import FormatError, StoreError
@@ -26,6 +25,7 @@ from envtool.formats.nix.storepath import STORE_DIR, StorePath
 from envtool.machine.disk import disk_errors
 from envtool.machine.settings import Settings
 from envtool.machine.temproots import read_temporary
+from envtool.values import value
 
 Kind = Literal["permanent", "indirect", "profile", "runtime", "temporary"]
 
@@ -39,7 +39,7 @@ _LINKED = frozenset({"permanent", "indirect", "profile"})
 _NAME = rf"([{ALPHABET}]{{32}}-[A-Za-z0-9+\-._?=]{{1,211}})"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@value
 class Root:
     """One reason why a store path must stay."""
 
@@ -47,6 +47,9 @@ class Root:
     source: str
     """The link, `/proc/<pid>/exe` and its like, or the file of temporary roots."""
     path: StorePath
+
+    def __lt__(self, other: "Root") -> bool:
+        return (self.kind, self.source, self.path) < (other.kind, other.source, other.path)
 
 
 def find_roots(settings: Settings) -> list[Root]:
