@@ -1,0 +1,1 @@
+"""Debian's text formats: control stanzas, versions, relations, Release, Contents, apt's sources."""
