@@ -39,6 +39,15 @@ class Settings:
     but, on a machine that denies it, for projects of the user's own disk."""
     path: str = os.defpath
     """Where programs of the host, such as the sandbox's, are looked for."""
+    debian_mirrors: tuple[str, ...] = ()
+    """URLs of mirrors of Debian, asked before those of the host's apt; `{archive}` in one stands
+    for `debian` or `debian-security`."""
+    debian_past: str | None = None
+    """The URL of an archive that keeps every state, with `{archive}` and `{timestamp}` in it."""
+    debian_keys: str = ""
+    """A file of keys that Debian's archive may be signed with, instead of those of envtool."""
+    debian_check_age: bool = True
+    """Whether a suite that is past its Valid-Until is refused."""
 
     @property
     def store(self) -> str:
@@ -86,8 +95,10 @@ def load(environ: Mapping[str, str]) -> Settings:
 
     `ENVTOOL_ROOT` (absolute; default `envtool` below the user's data directory),
     `ENVTOOL_JOBS` (default the processors at hand, at most 8), `ENVTOOL_OFFLINE`,
-    `ENVTOOL_FSYNC` and `ENVTOOL_OPTIMISE` (1 or 0), `ENVTOOL_SANDBOX` (auto, require or off). An
-    empty variable counts as unset.
+    `ENVTOOL_FSYNC` and `ENVTOOL_OPTIMISE` (1 or 0), `ENVTOOL_SANDBOX` (auto, require or off),
+    `ENVTOOL_DEBIAN_MIRROR` (URLs, separated by spaces), `ENVTOOL_DEBIAN_PAST` (a URL),
+    `ENVTOOL_DEBIAN_KEYS` (a path), `ENVTOOL_DEBIAN_CHECK_AGE` (1 or 0). An empty variable counts as
+    unset.
 
     :raises StoreError: a variable has another form, or no root can be determined or used.
     """
@@ -105,6 +116,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         optimise=_flag(environ, "ENVTOOL_OPTIMISE", default=True),
         sandbox=_mode(environ.get("ENVTOOL_SANDBOX", "")),
         path=environ.get("PATH", os.defpath),
+        debian_keys=environ.get("ENVTOOL_DEBIAN_KEYS", ""),
+        debian_check_age=_flag(environ, "ENVTOOL_DEBIAN_CHECK_AGE", default=True),
     )
 
 
