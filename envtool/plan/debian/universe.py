@@ -1,0 +1,105 @@
+"""What packages there are to choose from: several indices seen as one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from envtool.formats.debian.package import Origin, Package
+from envtool.formats.debian.relations import Group, Relation
+from envtool.formats.debian.version import key, satisfies
+
+__all__ = ["Index", "Universe", "provision"]
+
+
+class Index(Protocol):
+    """The packages of one component of a suite."""
+
+    @property
+    def origin(self) -> Origin:
+        """Return which one."""
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """Return names that begin so; perhaps not all of them."""
+
+    def named(self, name: str) -> Sequence[Package]:
+        """Return the packages of this name."""
+
+    def providing(self, name: str) -> Sequence[Package]:
+        """Return the packages that provide this name, whatever they are called themselves."""
+
+
+class Universe:
+    """The packages of several indices; of one name the newest come first."""
+
+    def __init__(self, indices: Sequence[Index], architecture: str) -> None:
+        self.architecture = architecture
+        self.title = ", ".join(dict.fromkeys(each.origin.suite for each in indices)) or "nothing"
+        """The suites, as a message names them."""
+        self._indices = tuple(indices)
+        self._named: dict[str, tuple[Package, ...]] = {}
+        self._providing: dict[str, tuple[Package, ...]] = {}
+
+    def named(self, name: str) -> tuple[Package, ...]:
+        """Return the versions of a package, the newest first; each once."""
+        if name not in self._named:
+            found = [package for index in self._indices for package in index.named(name)]
+            unique = {package.sha256: package for package in found}
+            self._named[name] = tuple(
+                sorted(unique.values(), key=lambda each: key(each.version), reverse=True)
+            )
+        return self._named[name]
+
+    def providing(self, name: str) -> tuple[Package, ...]:
+        """Return who provides a name: the more important, the less needy, then by name.
+
+        "Needy" is who depends on more packages: where any web browser or any of five ways to run
+        PHP will do, it need not be the largest. An older version counts only where a newer one
+        does not provide the name: nobody gets an old package for the sake of what it is called.
+        """
+        if name not in self._providing:
+            found = {each.sha256: each for index in self._indices for each in index.providing(name)}
+            newest = [each for each in found.values() if self.named(each.name)[:1] == (each,)]
+            self._providing[name] = tuple(sorted(newest, key=_preference))
+        return self._providing[name]
+
+    def names(self, prefix: str) -> list[str]:
+        """Return names of packages that begin so; perhaps not all of them."""
+        return sorted({name for index in self._indices for name in index.names(prefix)})
+
+    def candidates(self, group: Group) -> tuple[Package, ...]:
+        """Return what satisfies one of the alternatives, the best first."""
+        found: dict[str, Package] = {}
+        for relation in group:
+            for package in (*self._real(relation), *self._virtual(relation)):
+                found.setdefault(package.sha256, package)
+        return tuple(found.values())
+
+    def _real(self, relation: Relation) -> list[Package]:
+        if not self._is_of_here(relation):
+            return []
+        return [each for each in self.named(relation.name) if relation.allows(each.version)]
+
+    def _virtual(self, relation: Relation) -> list[Package]:
+        if not self._is_of_here(relation):
+            return []
+        return [each for each in self.providing(relation.name) if provision(each, relation)]
+
+    def _is_of_here(self, relation: Relation) -> bool:
+        return relation.qualifier in {None, "any", "native", "all", self.architecture}
+
+
+def _preference(package: Package) -> tuple[bool, int, int, str]:
+    return not package.essential, package.priority, len(package.depends), package.name
+
+
+def provision(package: Package, relation: Relation) -> Relation | None:
+    """Return by which of its Provides a package is what is asked for; None if by none.
+
+    One without a version satisfies no relation with a version (Policy 7.5).
+    """
+    for each in package.provides:
+        if each.name == relation.name and (
+            relation.operator is None
+            or (each.operator and satisfies(each.version, relation.operator, relation.version))
+        ):
+            return each
+    return None
