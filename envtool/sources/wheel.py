@@ -384,7 +384,8 @@ class Wheel:
         inflater = _ZLIB.decompressobj(-zlib.MAX_WBITS)
         for at in range(start, end, CHUNK):
             data = self._map[at : min(at + CHUNK, end)]
-            while data:
+            more = True
+            while more:
                 try:
                     piece = inflater.decompress(data, CHUNK)
                 except (_ZLIB.error, zlib.error) as error:
@@ -392,8 +393,8 @@ class Wheel:
                 if piece:
                     yield piece
                 data = inflater.unconsumed_tail
-                if not piece and not data:
-                    break
+                # A full piece may have more behind it that all of the input led to already.
+                more = bool(data) or len(piece) == CHUNK
 
     def _data_start(self, member: Member) -> int:
         header = self._map[member.offset : member.offset + _LOCAL_HEADER.size]

@@ -137,6 +137,17 @@ def test_large_member_is_streamed_byte_for_byte(
     assert found.nar_hash == nar.hash_path(str(tmp_path / "target"))[0]
 
 
+@pytest.mark.parametrize("size", [2 * CHUNK - 6, 2 * CHUNK, 4 * CHUNK + 18])
+def test_large_member_of_one_byte_over_and_over_is_unpacked(
+    make_wheel: "MakeWheel", tmp_path: Path, size: int
+) -> None:
+    # All of the archive is read long before all of the contents are out.
+    wheel = make_wheel("tiny", files={"big.bin": b"\xa5" * size})
+    unpacked(wheel, tmp_path / "target")
+    place = tmp_path / "target/site-packages/big.bin"
+    assert (place.stat().st_size, set(place.read_bytes())) == (size, {0xA5})
+
+
 def test_bytes_written_are_counted(make_wheel: "MakeWheel", tmp_path: Path) -> None:
     wheel = make_wheel("tiny", files={"a.py": "a" * 100, "b/c.bin": b"b" * 100_000})
     counted: list[int] = []
