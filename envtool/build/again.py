@@ -175,19 +175,27 @@ class Maker:
 
         :raises EnvtoolError: it cannot be realised, such as offline.
         """
-        found = self.closure(drv)
-        if drv not in found:
-            raise BuildError(f"derivation {drv} is lost, and no generation knows it")
+        found = self._usable(drv)
         with self._fetcher() as fetcher:
             jobs = self._store.settings.jobs
             realise(self._store, fetcher, self._reporter, found, drv, jobs=jobs)
+
+    def _usable(self, drv: StorePath) -> dict[StorePath, Derivation]:
+        """Return the derivation and all that it needs, if that is enough to realise it."""
+        found = self.closure(drv)
+        lost = {below for each in found.values() for below in each.input_derivations} - found.keys()
+        if drv not in found or (lost and any(each.builder == BUILD for each in found.values())):
+            raise BuildError(
+                f"derivation {min(lost, default=drv)} is lost, and no generation knows it"
+            )
+        return found
 
     def _fetcher(self) -> Fetcher:
         return Fetcher(offline=self._store.settings.offline)
 
     def _build(self, drv: StorePath, target: str) -> str:
         """Let the builder work as ever, but take its output before it is placed."""
-        found = self.closure(drv)
+        found = self._usable(drv)
         builder = found[drv].builder
         with self._fetcher() if builder == FETCH else nullcontext() as fetcher:
             context = builders.Context(

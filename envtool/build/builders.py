@@ -6,14 +6,15 @@ They run in process. What runs code of a package, the building of source project
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from envtool.build import bytecode
 from envtool.build.compose import Component, Specification, compose
-from envtool.errors import BuildError, SandboxError
+from envtool.build.finding import Finder, store_names
+from envtool.errors import BuildError, FetchError, SandboxError
 from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.hashing import Hash
@@ -23,13 +24,24 @@ from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.store import Store
-from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, LOCAL, UNPACK
+from envtool.plan.instantiate import (
+    BUILD,
+    DEBIAN_INTERPRETER,
+    ENVIRONMENT,
+    FETCH,
+    INTERPRETER,
+    LOCAL,
+    LOCAL_INTERPRETER,
+    UNPACK,
+    UNPACK_DEB,
+)
 from envtool.reporting import Kind, Reporter, Step
 from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.build.project import Build
     from envtool.build.worker import Workers
+    from envtool.machine.arrival import Arrived
     from envtool.machine.fetch import Fetcher
 
 _ABOUT = "interpreter.json"
@@ -39,6 +51,8 @@ _FOREIGN = ("archive", "commit")
 _KINDS: Mapping[str, Kind] = {
     FETCH: "fetch",
     UNPACK: "unpack",
+    UNPACK_DEB: "unpack",
+    DEBIAN_INTERPRETER: "build",
     BUILD: "build",
     ENVIRONMENT: "compose",
 }
@@ -127,8 +141,9 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
     output = derivation.output_path()
     with scratch(context.store, derivation.name) as target:
         assert context.fetcher is not None, "the caller knew what is missing"
-        arrived = context.fetcher.fetch(
-            environment["url"],
+        arrived = _fetch_first(
+            context.fetcher,
+            _places(context.store, environment),
             target,
             sha256=environment["outputHash"],
             size=_size(derivation),
@@ -146,6 +161,41 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
     )
 
 
+def _fetch_first(
+    fetcher: "Fetcher",
+    urls: Sequence[str],
+    target: str,
+    *,
+    sha256: str,
+    size: int | None,
+    on_bytes: Callable[[int], None],
+) -> "Arrived":
+    """Fetch a file from the first place that has it; the last one's failure counts."""
+    from envtool.machine.fetch import FetchCancelledError
+
+    for url in urls[:-1]:
+        try:
+            return fetcher.fetch(url, target, sha256=sha256, size=size, on_bytes=on_bytes)
+        except FetchCancelledError:
+            raise
+        except FetchError:
+            continue  # what one mirror lacks or garbles another has
+    return fetcher.fetch(urls[-1], target, sha256=sha256, size=size, on_bytes=on_bytes)
+
+
+def _places(store: Store, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the URLs at which the file of a fetch can be had, the best place first."""
+    if "debian" not in environment:
+        return (environment["url"],)
+    from envtool.formats.debian.package import read_locked
+    from envtool.machine.debian.mirrors import find_mirrors
+
+    package = read_locked(json.loads(environment["debian"]))
+    settings = store.settings
+    mirrors = find_mirrors(settings.debian_mirrors, settings.debian_snapshot or None)
+    return mirrors.urls(package) or mirrors.of(package.archive)
+
+
 def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:
     from envtool.build.unpack import unpack
 
@@ -160,16 +210,62 @@ def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Ste
             target,
             lambda count: context.reporter.advance(step, count),
             context.older.get(output.name),
+            refused=store_names(context.store.settings.store),
         )
         context.put(target, output, canonical=True)
     return PathInfo(
         path=output,
         nar_hash=unpacked.nar_hash,
         nar_size=unpacked.nar_size,
+        # Of its input, the wheel, it cannot have the digest, which follows from what is in it.
         references=frozenset(),
         deriver=path,
         ca=None,
     )
+
+
+def _unpack_deb(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:
+    from envtool.sources.deb import Deb
+
+    environment = derivation.environment
+    with scratch(context.store, derivation.name) as target:
+        with Deb(context.physical(environment["src"]), environment["deb"]) as deb:
+            unpacked = deb.unpack(target, lambda count: context.reporter.advance(step, count))
+        for place, mode in unpacked.stripped:
+            context.reporter.note(f"{environment['deb']}: {place} loses its mode {mode:o}")
+        return _placed(context, path, derivation, target, set())
+
+
+def _debian_interpreter(
+    context: Context, path: StorePath, derivation: Derivation, _: Step
+) -> PathInfo:
+    from envtool.build.closed.making import make
+
+    environment = derivation.environment
+    trees = [context.physical(full) for full in json.loads(environment["packages"])]
+    with scratch(context.store, derivation.name) as target:
+        make(trees, target, environment["feature"])
+        return _placed(context, path, derivation, target, {derivation.output_path()})
+
+
+def _local_interpreter(
+    context: Context, path: StorePath, derivation: Derivation, _: Step
+) -> PathInfo:
+    from envtool.build.closed.localising import find_patchelf, localise
+
+    environment = derivation.environment
+    output = derivation.output_path()
+    with scratch(context.store, derivation.name) as target:
+        localise(
+            context.physical(environment["closed"]),
+            target,
+            place=context.store.physical(output),
+            version=environment["version"],
+            abi=environment["abi"],
+            patchelf=find_patchelf(context.store.settings.path),
+        )
+        candidates = {output, StorePath.parse_full(environment["closed"])}
+        return _placed(context, path, derivation, target, candidates)
 
 
 def _interpreter(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
@@ -207,8 +303,12 @@ def _environment(context: Context, path: StorePath, derivation: Derivation, _: S
     with scratch(store, derivation.name) as target:
         for collision in compose(specification, target).collisions:
             context.reporter.note(f"{collision}; the first is used")
-        # It is made of links to these alone, whose own derivations need not be at hand.
-        return _placed(context, path, derivation, target, {output, interpreter, *objects.values()})
+        candidates = {output, interpreter, *objects.values()}
+        # What it is made of is registered with its closure, or else its derivation is at hand.
+        candidates |= store.database.requisites(candidates).keys()
+        for below in derivation.input_derivations.keys() & context.derivations.keys():
+            candidates |= _closure(context, context.derivations[below])
+        return _placed(context, path, derivation, target, candidates)
 
 
 def _placed(
@@ -226,17 +326,17 @@ def _placed(
     output = derivation.output_path()
     scanner = ReferenceScanner(candidates)
     sink = nar.HashingSink()
-    physical = _Finder(store.settings.store.encode())
+    finder = Finder(store_names(store.settings.store))
 
     def everything(data: bytes) -> None:
         sink(data)
         scanner(data)
-        physical(data)
+        finder(data)
 
     nar.dump(target, everything)
-    if physical.found and LOCAL not in derivation.environment:
+    if finder.found is not None and LOCAL not in derivation.environment:
         raise BuildError(
-            f"{derivation.name}: its output names {store.settings.store}, a path of this machine",
+            f"{derivation.name}: its output names {finder.found}, a path of this machine",
             hint="the package writes absolute paths when it is built; declare it editable",
         )
     context.put(target, output, canonical=False)
@@ -251,29 +351,18 @@ def _placed(
 
 
 def _closure(context: Context, derivation: Derivation) -> set[StorePath]:
-    """Return what the output of a build may refer to: itself and the closure of the inputs."""
+    """Return what an output may refer to: itself and the closure of its inputs.
+
+    Inputs whose derivations are not at hand are left out.
+    """
     found = {derivation.output_path(), *derivation.input_sources}
     below = list(derivation.input_derivations)
     while below:
-        each = context.derivations[below.pop()]
-        if each.output_path() not in found:
+        each = context.derivations.get(below.pop())
+        if each is not None and each.output_path() not in found:
             found |= {each.output_path(), *each.input_sources}
             below += each.input_derivations
     return found
-
-
-class _Finder:
-    """A sink that looks for one string."""
-
-    def __init__(self, wanted: bytes) -> None:
-        self._wanted = wanted
-        self._tail = b""
-        self.found = False
-
-    def __call__(self, data: bytes) -> None:
-        joined = self._tail + data
-        self.found = self.found or self._wanted in joined
-        self._tail = joined[-(len(self._wanted) - 1) :]
 
 
 def _project(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
@@ -344,7 +433,10 @@ _Builder = Callable[[Context, StorePath, Derivation, Step], PathInfo]
 _BUILDERS: Mapping[str, _Builder] = {
     FETCH: _fetch,
     UNPACK: _unpack,
+    UNPACK_DEB: _unpack_deb,
     INTERPRETER: _interpreter,
+    DEBIAN_INTERPRETER: _debian_interpreter,
+    LOCAL_INTERPRETER: _local_interpreter,
     ENVIRONMENT: _environment,
     BUILD: _project,
 }

@@ -16,7 +16,9 @@ from email.parser import HeaderParser
 from functools import partial
 from typing import Any
 
+from envtool.build.finding import Finder
 from envtool.build.layout import INDEX, SITE
+from envtool.errors import WheelError
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
 from envtool.machine.twin import Twin
@@ -47,18 +49,21 @@ def unpack(
     target: str,
     on_bytes: Callable[[int], None] = lambda _: None,
     older: str | None = None,
+    *,
+    refused: tuple[str, ...] = (),
 ) -> Unpacked:
     """Write the wheel at `path` to the new folder `target`, in canonical form.
 
     `filename` is the wheel's own (PEP 427) name. `on_bytes` hears the bytes written. `older` is
     the store object of another version: files that are the same there become links to them.
+    No file may have one of the `refused` texts in it.
 
     :raises WheelError: the wheel must not be unpacked; what was written stays for the caller to
         remove.
     """
     with Wheel(path, filename) as wheel:
         tree = _tree(wheel)
-        writer = _Writer(wheel, _folders(wheel), on_bytes, target, older)
+        writer = _Writer(wheel, _folders(wheel), on_bytes, target, older, Finder(refused))
         index = _index(wheel, tree)
         tree[INDEX] = b""  # its contents depend on the ELF files seen; it sorts last
         writer.write(tree, index)
@@ -138,6 +143,7 @@ class _Writer:
     on_bytes: Callable[[int], None]
     target: str
     older: str | None
+    finder: Finder
     sink: nar.HashingSink = field(default_factory=nar.HashingSink)
     modes_hold: bool = False
     """Whether files get the modes they are made with: no umask or ACL takes a bit of them."""
@@ -197,16 +203,17 @@ class _Writer:
             older = f"{self.older}{path[len(self.target) :]}"
             twin = Twin.find(older, path, size, mode)
             if twin is not None:
-                return self._twin(twin, head, pieces, tail)
+                return self._twin(twin, head, pieces, tail, path)
         descriptor = os.open(path, flags, mode)
         try:
             first = next(pieces, b"")
             if size < _SMALL:
                 self.sink(b"".join((head, first, tail)))
+                self._look(first, path)
                 _write(descriptor, first)
             else:
                 self.sink(head)
-                self._all(partial(_write, descriptor), first, pieces)
+                self._all(partial(_write, descriptor), first, pieces, path)
                 self.sink(tail)
             if not self.modes_hold:
                 os.fchmod(descriptor, mode)
@@ -215,22 +222,43 @@ class _Writer:
             os.close(descriptor)
         return first
 
-    def _twin(self, twin: Twin, head: bytes, pieces: Iterator[bytes], tail: bytes) -> bytes:
+    def _twin(
+        self, twin: Twin, head: bytes, pieces: Iterator[bytes], tail: bytes, path: str
+    ) -> bytes:
         """Do it for a file that the older version may have, too."""
         with twin:
             first = next(pieces, b"")
             self.sink(head)
-            self._all(twin.write, first, pieces)
+            self._all(twin.write, first, pieces, path)
             self.sink(tail)
             twin.finish()
         return first
 
-    def _all(self, write: Callable[[bytes], object], first: bytes, pieces: Iterator[bytes]) -> None:
+    def _all(
+        self,
+        write: Callable[[bytes], object],
+        first: bytes,
+        pieces: Iterator[bytes],
+        path: str,
+    ) -> None:
         piece: bytes | None = first
         while piece is not None:
             self.sink(piece)
+            self._look(piece, path)
             write(piece)
             piece = next(pieces, None)
+
+    def _look(self, data: bytes, path: str) -> None:
+        """Refuse a file with a text in it that must not be there."""
+        self.finder(data)
+        if self.finder.found is not None:
+            place = path[len(self.target) + 1 :]
+            raise WheelError(
+                f"{self.wheel.filename}: {place} names {self.finder.found}, "
+                "a directory of this machine",
+                hint="it was built in an environment; build it elsewhere, "
+                "or declare its project instead of the wheel",
+            )
 
     def _look_at_elf(self, data: bytes | None, path: str, place: str) -> None:
         if data is not None:

@@ -58,6 +58,8 @@ class Workers:
         target: str,
         on_bytes: Callable[[int], None],
         older: str | None = None,
+        *,
+        refused: tuple[str, ...] = (),
     ) -> Unpacked:
         """Do what `envtool.build.unpack.unpack` does, in one of the workers.
 
@@ -67,7 +69,7 @@ class Workers:
         """
         worker = self._idle.get()
         try:
-            return worker.unpack(path, filename, target, on_bytes, older)
+            return worker.unpack(path, filename, target, on_bytes, older, refused=refused)
         finally:
             self._idle.put(worker)
 
@@ -102,12 +104,14 @@ class _Worker:
         target: str,
         on_bytes: Callable[[int], None],
         older: str | None = None,
+        *,
+        refused: tuple[str, ...] = (),
     ) -> Unpacked:
         asked, answers = self._process.stdin, self._process.stdout
         assert asked is not None
         assert answers is not None
         try:
-            asked.write(json.dumps([path, filename, target, older]).encode() + b"\n")
+            asked.write(json.dumps([path, filename, target, older, refused]).encode() + b"\n")
             asked.flush()
             for line in answers:
                 kind, *rest = json.loads(line)
@@ -138,14 +142,17 @@ def _died(filename: str) -> BuildError:
 
 
 def serve() -> None:
-    """Be a worker, until standard input ends."""
-    for line in sys.stdin.buffer:
-        path, filename, target, older = json.loads(line)
-        answer = _answer(path, filename, target, older, sys.stdout.buffer)
-        _say(sys.stdout.buffer, answer)
+    """Be a worker, until standard input ends or nobody hears the answers."""
+    try:
+        for line in sys.stdin.buffer:
+            answer = _answer(json.loads(line), sys.stdout.buffer)
+            _say(sys.stdout.buffer, answer)
+    except BrokenPipeError:
+        os._exit(1)  # who asked was killed; there is nobody to tell
 
 
-def _answer(path: str, filename: str, target: str, older: str | None, out: IO[bytes]) -> list[Any]:
+def _answer(asked: list[Any], out: IO[bytes]) -> list[Any]:
+    path, filename, target, older, refused = asked
     pending = 0
 
     def on_bytes(count: int) -> None:
@@ -156,7 +163,7 @@ def _answer(path: str, filename: str, target: str, older: str | None, out: IO[by
             pending = 0
 
     try:
-        unpacked = unpack(path, filename, target, on_bytes, older)
+        unpacked = unpack(path, filename, target, on_bytes, older, refused=tuple(refused))
     except WheelError as error:
         return ["wheel", error.message, error.hint]
     except OSError as error:

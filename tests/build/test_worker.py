@@ -3,7 +3,7 @@
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -65,9 +65,9 @@ def test_an_environment_of_workers_is_the_same(
     asked: list[str] = []
     original = Workers.unpack
 
-    def watched(self: Workers, path: str, filename: str, *rest: object) -> object:
+    def watched(self: Workers, path: str, filename: str, *rest: Any, **named: Any) -> object:
         asked.append(filename)
-        return original(self, path, filename, *rest)  # type: ignore[arg-type]
+        return original(self, path, filename, *rest, **named)
 
     monkeypatch.setattr(Workers, "unpack", watched)
     environment = environments.of(*wheels, name="workers")
