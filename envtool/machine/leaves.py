@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
@@ -41,16 +41,12 @@ class Leaf(NamedTuple):
     inode: int
 
 
-OnFolder = Callable[[str, os.stat_result], object]
-"""Called with each folder of an object."""
-
-
 def kind_of(status: os.stat_result) -> int | None:
     """Return the kind; None for what a store object does not hold, such as a writable file."""
     return SYMLINK if stat.S_ISLNK(status.st_mode) else _KINDS.get(status.st_mode)
 
 
-def leaves(store: str, owner: StorePath, on_folder: OnFolder) -> Iterator[Leaf]:
+def leaves(store: str, owner: StorePath) -> Iterator[Leaf]:
     """Yield the leaves of the object `owner` in the store directory, a folder's in a row.
 
     What cannot be read, or disappears meanwhile, is left out.
@@ -64,7 +60,6 @@ def leaves(store: str, owner: StorePath, on_folder: OnFolder) -> Iterator[Leaf]:
         if (kind := kind_of(status)) is not None:
             yield Leaf(owner, store, top, kind, status.st_size, status.st_ino)
         return
-    on_folder(top, status)
     folders = [top]
     while folders:
         folder = folders.pop()
@@ -72,7 +67,6 @@ def leaves(store: str, owner: StorePath, on_folder: OnFolder) -> Iterator[Leaf]:
             for entry in entries:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
-                    on_folder(entry.path, status)
                     folders.append(entry.path)
                 elif (kind := kind_of(status)) is not None:
                     yield Leaf(owner, folder, entry.path, kind, status.st_size, status.st_ino)

@@ -8,7 +8,8 @@ Nix's `optimise-store.cc` does it, so that both may work on one store, but for t
 * A file whose size nothing else in the store has is not read.
 * An entry of `.links` is read before a run first links to it: one that was damaged is itself
   replaced instead of spreading.
-* A folder that a killed run left writable is closed again.
+* A folder is noted before it is made writable, so that one that a killed run left so is closed
+  again by whoever uses the store next (`envtool.machine.opened`).
 
 Beside others: an object is worked on under the lock that its makers take, so that it is not made
 anew between the reading of a file and its replacement; one that is being made is passed over. A
@@ -18,7 +19,6 @@ optimises at the same time, only makes a link or a rename fail, and a file stay 
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
@@ -29,7 +29,7 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.disk import disk_errors
 from envtool.machine.leaves import Leaf, kind_of, leaf_digest, leaves
 from envtool.machine.links import LINKS
-from envtool.machine.metadata import DIRECTORY_MODE, MTIME
+from envtool.machine.opened import Opened
 from envtool.machine.store import Store
 from envtool.reporting import Reporter, Step
 from envtool.values import value
@@ -84,8 +84,8 @@ def optimise(store: Store, reporter: Reporter, *, dry_run: bool = False) -> Opti
         if not dry_run and sizes and not _links_work(store):
             return Optimised(0, 0, 0, 0, supported=False)
         reporter.expect("optimise", len(sizes), sum(sizes.values()))
-        with _Hashers(store.settings.jobs) as hashers:
-            run = _Run(store, hashers, dry_run=dry_run)
+        with _Hashers(store.settings.jobs) as hashers, Opened(store.settings) as opened:
+            run = _Run(store, hashers, opened, dry_run=dry_run)
             paths = sorted(sizes)
             for start in range(0, len(paths), _BATCH):
                 batch = paths[start : start + _BATCH]
@@ -153,13 +153,14 @@ class _Hashers:
 class _Run:
     """What one run knows."""
 
-    def __init__(self, store: Store, hashers: _Hashers, *, dry_run: bool) -> None:
+    def __init__(self, store: Store, hashers: _Hashers, opened: Opened, *, dry_run: bool) -> None:
         self.files = 0
         self.saved = 0
         self.total = 0
         self.damaged = 0
         self._store = store
         self._hashers = hashers
+        self._opened = opened
         self._dry_run = dry_run
         self._links = f"{store.settings.store}/{LINKS}"
         self._entries = _inodes(self._links)
@@ -187,18 +188,11 @@ class _Run:
                 leaf
                 for path in paths
                 if path in valid and held(path)
-                for leaf in self._candidates(
-                    leaves(self._store.settings.store, path, self._close_again)
-                )
+                for leaf in self._candidates(leaves(self._store.settings.store, path))
             ]
             # One may be of a path of an earlier batch.
             found = [leaf for leaf in found if held(leaf.owner)]
             self._link(zip(found, self._hashers.digests(found), strict=True))
-
-    def _close_again(self, folder: str, status: os.stat_result) -> None:
-        is_closed = stat.S_IMODE(status.st_mode) == DIRECTORY_MODE and status.st_mtime == MTIME
-        if not is_closed and not self._dry_run:
-            _close(folder)
 
     def _candidates(self, found: Iterable[Leaf]) -> Iterator[Leaf]:
         """Yield what may be the same as another: what has its size and kind."""
@@ -301,14 +295,13 @@ class _Run:
             nonlocal is_open
             if not is_open and folder != self._store.settings.store:
                 is_open = True
-                with suppress(FileNotFoundError, PermissionError):
-                    os.chmod(folder, 0o755)  # noqa: S103 - what the store directory itself has
+                self._opened.open(folder)
 
         try:
             yield open_folder
         finally:
             if is_open:
-                _close(folder)
+                self._opened.close(folder)
 
 
 def _inodes(folder: str) -> set[int]:
@@ -318,12 +311,6 @@ def _inodes(folder: str) -> set[int]:
         return set()
     with entries:
         return {entry.inode() for entry in entries}
-
-
-def _close(folder: str) -> None:
-    with suppress(FileNotFoundError, PermissionError):
-        os.chmod(folder, DIRECTORY_MODE)
-        os.utime(folder, (MTIME, MTIME))
 
 
 def _replace(entry: str, temporary: str, path: str) -> bool:

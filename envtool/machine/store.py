@@ -29,6 +29,7 @@ from envtool.machine.disk import disk_errors
 from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
+from envtool.machine.opened import close_left_open
 from envtool.machine.sharing import older_versions
 from envtool.machine.temproots import TemporaryRoots
 from envtool.machine.tree import Exclude, copy_tree, dump_tree
@@ -61,6 +62,7 @@ class Store:
         self._roots = TemporaryRoots(settings.temproots, self._collector)
         self._numbers = itertools.count()
         self._made = threading.Event()
+        self._settled = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -174,13 +176,21 @@ class Store:
     def shared(self, on_wait: OnWait | None = None) -> Iterator[None]:
         """Keep the collector away: to make a lasting root, or to look at the whole store."""
         with self._collector.shared(on_wait):
+            self._settle()
             yield
 
     @contextmanager
     def exclusive(self, on_wait: OnWait | None = None) -> Iterator[None]:
         """Keep everybody from beginning to use anything: the collector's side of `shared`."""
         with self._collector.exclusive(on_wait):
+            self._settle()
             yield
+
+    def _settle(self) -> None:
+        """Put right, once, what a killed process left in valid objects."""
+        if not self._settled.is_set():
+            close_left_open(self.settings)
+            self._settled.set()
 
     @contextmanager
     def lock_path(
