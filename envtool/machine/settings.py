@@ -116,6 +116,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         optimise=_flag(environ, "ENVTOOL_OPTIMISE", default=True),
         sandbox=_mode(environ.get("ENVTOOL_SANDBOX", "")),
         path=environ.get("PATH", os.defpath),
+        debian_mirrors=tuple(environ.get("ENVTOOL_DEBIAN_MIRROR", "").split()),
+        debian_past=environ.get("ENVTOOL_DEBIAN_PAST") or None,
         debian_keys=environ.get("ENVTOOL_DEBIAN_KEYS", ""),
         debian_check_age=_flag(environ, "ENVTOOL_DEBIAN_CHECK_AGE", default=True),
     )
