@@ -6,7 +6,7 @@ They run in process. What runs code of a package, the building of source project
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envtool.build import bytecode
 from envtool.build.compose import Component, Specification, compose
 from envtool.build.finding import Finder, store_names
-from envtool.errors import BuildError, SandboxError
+from envtool.errors import BuildError, FetchError, SandboxError
 from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.hashing import Hash
@@ -24,13 +24,24 @@ from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.store import Store
-from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, LOCAL, UNPACK
+from envtool.plan.instantiate import (
+    BUILD,
+    DEBIAN_INTERPRETER,
+    ENVIRONMENT,
+    FETCH,
+    INTERPRETER,
+    LOCAL,
+    LOCAL_INTERPRETER,
+    UNPACK,
+    UNPACK_DEB,
+)
 from envtool.reporting import Kind, Reporter, Step
 from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.build.project import Build
     from envtool.build.worker import Workers
+    from envtool.machine.arrival import Arrived
     from envtool.machine.fetch import Fetcher
 
 _ABOUT = "interpreter.json"
@@ -40,6 +51,8 @@ _FOREIGN = ("archive", "commit")
 _KINDS: Mapping[str, Kind] = {
     FETCH: "fetch",
     UNPACK: "unpack",
+    UNPACK_DEB: "unpack",
+    DEBIAN_INTERPRETER: "build",
     BUILD: "build",
     ENVIRONMENT: "compose",
 }
@@ -128,8 +141,9 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
     output = derivation.output_path()
     with scratch(context.store, derivation.name) as target:
         assert context.fetcher is not None, "the caller knew what is missing"
-        arrived = context.fetcher.fetch(
-            environment["url"],
+        arrived = _fetch_first(
+            context.fetcher,
+            _places(context.store, environment),
             target,
             sha256=environment["outputHash"],
             size=_size(derivation),
@@ -145,6 +159,41 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
         deriver=path,
         ca=f"fixed:{digest}",
     )
+
+
+def _fetch_first(
+    fetcher: "Fetcher",
+    urls: Sequence[str],
+    target: str,
+    *,
+    sha256: str,
+    size: int | None,
+    on_bytes: Callable[[int], None],
+) -> "Arrived":
+    """Fetch a file from the first place that has it; the last one's failure counts."""
+    from envtool.machine.fetch import FetchCancelledError
+
+    for url in urls[:-1]:
+        try:
+            return fetcher.fetch(url, target, sha256=sha256, size=size, on_bytes=on_bytes)
+        except FetchCancelledError:
+            raise
+        except FetchError:
+            continue  # what one mirror lacks or garbles another has
+    return fetcher.fetch(urls[-1], target, sha256=sha256, size=size, on_bytes=on_bytes)
+
+
+def _places(store: Store, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the URLs at which the file of a fetch can be had, the best place first."""
+    if "debian" not in environment:
+        return (environment["url"],)
+    from envtool.formats.debian.package import read_locked
+    from envtool.machine.debian.mirrors import find_mirrors
+
+    package = read_locked(json.loads(environment["debian"]))
+    settings = store.settings
+    mirrors = find_mirrors(settings.debian_mirrors, settings.debian_past)
+    return mirrors.urls(package) or mirrors.of(package.archive)
 
 
 def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:
@@ -173,6 +222,50 @@ def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Ste
         deriver=path,
         ca=None,
     )
+
+
+def _unpack_deb(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:
+    from envtool.sources.deb import Deb
+
+    environment = derivation.environment
+    with scratch(context.store, derivation.name) as target:
+        with Deb(context.physical(environment["src"]), environment["deb"]) as deb:
+            unpacked = deb.unpack(target, lambda count: context.reporter.advance(step, count))
+        for place, mode in unpacked.stripped:
+            context.reporter.note(f"{environment['deb']}: {place} loses its mode {mode:o}")
+        return _placed(context, path, derivation, target, set())
+
+
+def _debian_interpreter(
+    context: Context, path: StorePath, derivation: Derivation, _: Step
+) -> PathInfo:
+    from envtool.build.closed.making import make
+
+    environment = derivation.environment
+    trees = [context.physical(full) for full in json.loads(environment["packages"])]
+    with scratch(context.store, derivation.name) as target:
+        make(trees, target, environment["feature"])
+        return _placed(context, path, derivation, target, {derivation.output_path()})
+
+
+def _local_interpreter(
+    context: Context, path: StorePath, derivation: Derivation, _: Step
+) -> PathInfo:
+    from envtool.build.closed.localising import find_patchelf, localise
+
+    environment = derivation.environment
+    output = derivation.output_path()
+    with scratch(context.store, derivation.name) as target:
+        localise(
+            context.physical(environment["closed"]),
+            target,
+            place=context.store.physical(output),
+            version=environment["version"],
+            abi=environment["abi"],
+            patchelf=find_patchelf(context.store.settings.path),
+        )
+        candidates = {output, StorePath.parse_full(environment["closed"])}
+        return _placed(context, path, derivation, target, candidates)
 
 
 def _interpreter(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
@@ -340,7 +433,10 @@ _Builder = Callable[[Context, StorePath, Derivation, Step], PathInfo]
 _BUILDERS: Mapping[str, _Builder] = {
     FETCH: _fetch,
     UNPACK: _unpack,
+    UNPACK_DEB: _unpack_deb,
     INTERPRETER: _interpreter,
+    DEBIAN_INTERPRETER: _debian_interpreter,
+    LOCAL_INTERPRETER: _local_interpreter,
     ENVIRONMENT: _environment,
     BUILD: _project,
 }

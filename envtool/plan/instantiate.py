@@ -23,13 +23,24 @@ if TYPE_CHECKING:
 
 FETCH = "builtin:fetchurl"
 UNPACK = "builtin:unpack-wheel"
+UNPACK_DEB = "builtin:unpack-deb"
 INTERPRETER = "builtin:host-interpreter"
+DEBIAN_INTERPRETER = "builtin:debian-interpreter"
+LOCAL_INTERPRETER = "builtin:local-interpreter"
 ENVIRONMENT = "builtin:environment"
 BUILD = "builtin:build-project"
 LOCAL = "envtoolLocal"
 """The variable that marks a derivation whose output holds paths of this machine."""
 
-VERSIONS = {UNPACK: "1", INTERPRETER: "1", ENVIRONMENT: "2", BUILD: "1"}
+VERSIONS = {
+    UNPACK: "1",
+    UNPACK_DEB: "1",
+    INTERPRETER: "1",
+    DEBIAN_INTERPRETER: "1",
+    LOCAL_INTERPRETER: "1",
+    ENVIRONMENT: "2",
+    BUILD: "1",
+}
 """What each builder writes, by number; raise it when the output changes."""
 
 
@@ -161,7 +172,7 @@ def store_name(text: str) -> str:
     return name[:MAX_NAME_LENGTH] or "_"
 
 
-def _derivation(
+def derivation(
     name: str,
     builder: str,
     environment: Mapping[str, str],
@@ -171,6 +182,7 @@ def _derivation(
     sources: frozenset[StorePath] = frozenset(),
     system: str = "builtin",
 ) -> Derivation:
+    """Return a derivation for one of the builders, whose output paths are yet to be computed."""
     variables = {**environment, "builder": builder, "name": name, "system": system}
     if builder in VERSIONS:
         variables["builderVersion"] = VERSIONS[builder]
@@ -195,7 +207,7 @@ def _interpreter(interpreter: Interpreter) -> Derivation:
         "abi": interpreter.soabi,
     }
     name = store_name(f"{interpreter.implementation}-{interpreter.version}-host")
-    return _derivation(name, INTERPRETER, variables, system=f"{interpreter.machine}-linux")
+    return derivation(name, INTERPRETER, variables, system=f"{interpreter.machine}-linux")
 
 
 def _package(
@@ -218,7 +230,7 @@ def _fetch(made: Instantiation, artifact: "Artifact") -> StorePath:
     if artifact.size is not None:
         variables["size"] = str(artifact.size)
     output = Output(None, fixed=Hash("sha256", bytes.fromhex(artifact.sha256)))
-    return made.add(_derivation(name, FETCH, variables, output=output))
+    return made.add(derivation(name, FETCH, variables, output=output))
 
 
 def _file_url(path: str) -> str:
@@ -231,7 +243,7 @@ def _unpack(made: Instantiation, package: "LockedPackage", artifact: "Artifact")
     fetch = _fetch(made, artifact)
     variables = {"src": made.output(fetch).full(), "wheel": artifact.filename}
     name = store_name(f"{package.name}-{package.version or '0'}")
-    return made.add(_derivation(name, UNPACK, variables, [fetch]))
+    return made.add(derivation(name, UNPACK, variables, [fetch]))
 
 
 def _build(
@@ -267,7 +279,7 @@ def _build(
             variables["subdirectory"] = package.vcs.subdirectory
     name = store_name(f"{package.name}-{package.version or '0'}")
     system = f"{interpreter.machine}-linux"
-    return made.add(_derivation(name, BUILD, variables, inputs, sources=sources, system=system))
+    return made.add(derivation(name, BUILD, variables, inputs, sources=sources, system=system))
 
 
 def _environment(
@@ -288,7 +300,7 @@ def _environment(
     }
     inputs = [python, *packages.values()]
     return made.add(
-        _derivation(
+        derivation(
             store_name(name),
             ENVIRONMENT,
             variables,

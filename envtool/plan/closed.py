@@ -1,0 +1,207 @@
+"""Interpreters of our own: which packages of Debian one is made of, and its derivations.
+
+Of the closure of `python3.13` only what it runs with is taken: not what Debian administers it by
+(dpkg, debconf, …). Added is what wheels expect of any system, the C++ runtime, and data that
+Debian leaves to other packages: certificates, time zones.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from envtool.errors import InterpreterError
+from envtool.formats.debian.package import DebianPackage, Package, render_locked
+from envtool.formats.nix.derivation import Output
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.nix.storepath import StorePath
+from envtool.plan.debian.closure import solve
+from envtool.plan.debian.universe import Universe
+from envtool.plan.instantiate import (
+    DEBIAN_INTERPRETER,
+    FETCH,
+    LOCAL,
+    LOCAL_INTERPRETER,
+    UNPACK_DEB,
+    Instantiation,
+    derivation,
+    store_name,
+)
+from envtool.sources.interpreter import Interpreter
+from envtool.values import value
+
+__all__ = ["ClosedPython", "add_closed_interpreter", "describe", "find_packages"]
+
+_ADMINISTRATION = frozenset(
+    {
+        *("debconf", "debconf-2.0", "dpkg", "install-info", "perl-base", "readline-common", "tar"),
+        *("gcc-12-base", "gcc-13-base", "gcc-14-base", "gcc-15-base", "libc-bin", "mime-support"),
+    }
+)
+"""What packages depend on for their installation, or for nothing that a program opens."""
+_RUNTIME = ("libgcc-s1", "libstdc++6")
+"""What wheels link to and never bring (PEP 600)."""
+_DATA = ("ca-certificates", "tzdata")
+"""Taken without what they depend on."""
+_SPLIT = ("python3-distutils", "python3-lib2to3")
+"""Parts of the standard library before 3.12 that Debian keeps apart."""
+_SPLIT_UNTIL = 12
+_MACHINES = {"amd64": ("x86_64", "x86_64-linux-gnu"), "arm64": ("aarch64", "aarch64-linux-gnu")}
+"""Debian's architecture to Linux's machine, and to what stands in names of extension modules."""
+
+
+@value
+class ClosedPython:
+    """An interpreter as the lock pins it: all that it is made of."""
+
+    packages: tuple[DebianPackage, ...]
+    """By name."""
+
+    @property
+    def version(self) -> str:
+        """The interpreter's version, `3.13.5`.
+
+        :raises InterpreterError: there is no interpreter among the packages, or more than one.
+        """
+        found = [each for each in self.packages if _PROGRAM(each.name)]
+        if len(found) != 1:
+            raise InterpreterError(
+                f"the lock pins {len(found)} interpreters where one was expected",
+                hint="envtool lock --upgrade",
+            )
+        return _upstream(found[0])
+
+    @property
+    def feature(self) -> str:
+        """The feature release, `3.13`."""
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def architecture(self) -> str:
+        """Debian's word, `amd64`."""
+        return next(each.architecture for each in self.packages if _PROGRAM(each.name))
+
+    @property
+    def glibc(self) -> tuple[int, int]:
+        """The version of its C library."""
+        library = [each for each in self.packages if each.name == "libc6"]
+        if not library:
+            raise InterpreterError("the lock pins no libc6", hint="envtool lock --upgrade")
+        major, minor = _upstream(library[0]).split(".")[:2]
+        return int(major), int(minor)
+
+
+_PROGRAM = re.compile(r"python3\.\d+").fullmatch
+
+
+def _upstream(package: DebianPackage) -> str:
+    """Return upstream's part of the version: `3.13.5` of `3.13.5-2+deb13u1`."""
+    version = package.version.rpartition(":")[2]
+    found = re.match(r"\d+(?:\.\d+)*(?:~?(?:a|b|rc)\d+)?", version)
+    return found[0].replace("~", "") if found else version
+
+
+def find_packages(feature: str, universe: Universe) -> tuple[Package, ...]:
+    """Return what the interpreter of a feature release (`3.13`) is made of; sorted by name.
+
+    :raises InterpreterError: there is none in these suites.
+    :raises ResolutionError: its dependencies cannot be had together.
+    """
+    program = f"python{feature}"
+    if not universe.named(program):
+        raise InterpreterError(f"there is no {program} in the suites of Debian that are looked at")
+    closure = solve([program, *_RUNTIME], universe)
+    needed = _reached([program, *_RUNTIME], closure.edges)
+    found = {each.name: each for each in closure.packages if each.name in needed}
+    split = _SPLIT if int(feature.split(".")[1]) < _SPLIT_UNTIL else ()
+    for name in (*_DATA, *split):
+        for package in universe.named(name)[:1]:
+            found.setdefault(name, package)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _reached(roots: Sequence[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return what the roots lead to, without going through what only administers."""
+    found: set[str] = set()
+    below = list(roots)
+    while below:
+        name = below.pop()
+        if name not in found and name not in _ADMINISTRATION:
+            found.add(name)
+            below += edges.get(name, ())
+    return found
+
+
+def add_closed_interpreter(made: Instantiation, python: ClosedPython) -> StorePath:
+    """Add the interpreter and return the `.drv` path of its program on this machine.
+
+    One fetch and one unpack per .deb, one object that holds for every machine, one that is local.
+    """
+    machine, abi = _machine(python)
+    system = f"{machine}-linux"
+    unpacked = [_unpack(made, package) for package in python.packages]
+    variables = {
+        "packages": json.dumps([made.output(path).full() for path in unpacked]),
+        "feature": python.feature,
+    }
+    name = store_name(f"cpython-{python.version}-debian")
+    closed = made.add(derivation(name, DEBIAN_INTERPRETER, variables, unpacked, system=system))
+    variables = {
+        LOCAL: "1",
+        "closed": made.output(closed).full(),
+        "version": python.version,
+        "abi": abi,
+    }
+    name = store_name(f"cpython-{python.version}-local")
+    return made.add(derivation(name, LOCAL_INTERPRETER, variables, [closed], system=system))
+
+
+def _machine(python: ClosedPython) -> tuple[str, str]:
+    """Return the machine, and the ABI in the names of extension modules."""
+    machine, multiarch = _MACHINES.get(python.architecture, ("", ""))
+    if not machine:
+        raise InterpreterError(
+            f"Debian's interpreters for {python.architecture} are not supported; "
+            f"expected one of {', '.join(sorted(_MACHINES))}"
+        )
+    return machine, f"cpython-{python.feature.replace('.', '')}-{multiarch}"
+
+
+def _unpack(made: Instantiation, package: DebianPackage) -> StorePath:
+    digest = Hash("sha256", bytes.fromhex(package.sha256))
+    variables = {
+        # Where it can be had is each machine's own affair: mirrors come and go.
+        "debian": json.dumps(render_locked(package), sort_keys=True),
+        "outputHash": package.sha256,
+        "outputHashAlgo": "sha256",
+        "outputHashMode": "flat",
+        "size": str(package.size),
+    }
+    output = Output(None, fixed=digest)
+    fetch = made.add(derivation(store_name(package.filename), FETCH, variables, output=output))
+    variables = {"src": made.output(fetch).full(), "deb": package.filename}
+    name = store_name(f"{package.name}-{package.version}")
+    return made.add(derivation(name, UNPACK_DEB, variables, [fetch]))
+
+
+def describe(python: ClosedPython, physical: str) -> Interpreter:
+    """Return what the rest of envtool knows of an interpreter; nothing of it need be realised.
+
+    `physical` is where the output of `add_closed_interpreter` lies on this machine.
+    """
+    machine, soabi = _machine(python)
+    packages = f"lib/python{python.feature}/site-packages"
+    return Interpreter(
+        executable=f"{physical}/bin/python{python.feature}",
+        version=python.version,
+        feature=python.feature,
+        implementation="cpython",
+        abi=f"cp{python.feature.replace('.', '')}",
+        soabi=soabi,
+        machine=machine,
+        glibc=python.glibc,
+        platlibdir="lib",
+        stdlib=f"{physical}/lib/python{python.feature}",
+        purelib=packages,
+        platlib=packages,
+        sha256=next(each.sha256 for each in python.packages if _PROGRAM(each.name)),
+    )
