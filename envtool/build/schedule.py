@@ -57,6 +57,8 @@ class Schedule:
     unregistered: list[PathInfo] = field(default_factory=list)
     locks: dict[StorePath, ExitStack] = field(default_factory=dict)
     """By output: what is being made here, or is made and not yet registered."""
+    active: set[StorePath] = field(default_factory=set)
+    """What threads work on at this moment."""
     contended: list[StorePath] = field(default_factory=list)
     sizes: dict[StorePath, int] = field(default_factory=dict)
     """Of each derivation, the bytes to be fetched or of the wheel to be unpacked; 0: unknown."""
@@ -218,6 +220,7 @@ class Schedule:
             return store.is_valid(output)
 
     def _work(self, path: StorePath) -> None:
+        self.active.add(path)
         outcome: PathInfo | BaseException
         try:
             output = self._output(path)
@@ -228,6 +231,7 @@ class Schedule:
                 outcome = builders.build(self.context, path)
         except BaseException as error:  # noqa: BLE001 - raised in the main thread
             outcome = error
+        self.active.discard(path)
         self.finished.put((path, outcome))
 
     def _take(self, outcome: PathInfo | BaseException) -> None:
@@ -240,7 +244,8 @@ class Schedule:
 
     def _keep_finished(self) -> None:
         """Collect what workers finished after a failure, so that no work is lost."""
-        while not self.finished.empty():
+        # A thread whose start was interrupted is one that the pool does not wait for.
+        while self.active or not self.finished.empty():
             _, outcome = self.finished.get()
             if isinstance(outcome, PathInfo):
                 self.unregistered.append(outcome)

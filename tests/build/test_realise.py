@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetch import Fetcher
 from envtool.machine.store import Store
 from envtool.machine.verify import verify
-from envtool.plan.instantiate import Instantiation, Selected, instantiate
+from envtool.plan.instantiate import FETCH, UNPACK, Instantiation, Selected, instantiate
 from envtool.reporting import Reporter, SilentReporter, Step
 from envtool.sources.interpreter import Interpreter
 from envtool.values import replace
@@ -359,6 +359,42 @@ def test_two_processes_share_the_work_on_overlapping_closures(
             assert (one.returncode, other.returncode) == (0, 0)
     assert len(store.valid(map(StorePath.parse, outputs))) == 2
     assert fetched(index) == sorted(NAMES)
+    assert_clean(store)
+
+
+def test_eight_processes_do_each_unit_of_work_once_and_never_wait_for_each_other(
+    store: Store,
+    index: "Index",
+    packages: dict[str, Selected],
+    specification: Callable[[Sequence[Selected]], Path],
+    interpreter: Interpreter,
+) -> None:
+    wanted = [
+        [packages[name] for at, name in enumerate(NAMES) if at not in {one % 6, (one + 2) % 6}]
+        for one in range(8)
+    ]
+    root = store.settings.root
+    os.makedirs(store.settings.store)
+    for derivation in of(packages, NAMES, interpreter).derivations.values():
+        if derivation.builder in {FETCH, UNPACK}:
+            # As a process that died leaves them.
+            Path(f"{store.physical(derivation.output_path())}.lock").touch()
+    optimising = (
+        "import sys; from envtool.machine.optimise import optimise;"
+        "from envtool.machine.settings import Settings; from envtool.machine.store import Store;"
+        "from envtool.reporting import SilentReporter;"
+        "[optimise(Store(Settings(sys.argv[1])), SilentReporter()) for _ in range(5)]"
+    )
+    with ExitStack() as stack:
+        command = [sys.executable, "-c", optimising, root]
+        beside = stack.enter_context(subprocess.Popen(command))
+        children = [stack.enter_context(child(root, specification(each))) for each in wanted]
+        assert [each.communicate() and each.returncode for each in children] == [0] * 8
+        assert beside.wait() == 0
+    assert fetched(index) == sorted(NAMES)
+    steps = Path(root, "steps").read_text().splitlines()
+    unpacked = sorted(step.split()[1].split("-")[0] for step in steps if step.startswith("unpack"))
+    assert unpacked == sorted(NAMES)
     assert_clean(store)
 
 

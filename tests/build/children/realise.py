@@ -27,14 +27,23 @@ from envtool.machine.store import Store
 from envtool.machine.temproots import SCRATCH
 from envtool.machine.verify import verify
 from envtool.plan.instantiate import Instantiation, Selected, instantiate
-from envtool.reporting import SilentReporter
+from envtool.reporting import SilentReporter, Step
 from envtool.sources.interpreter import find
 
 _FLOOR = os.path.dirname(envtool.build.__file__)
 _INTERRUPTED = 130
 
 
-class Waiting(SilentReporter):
+class Watching(SilentReporter):
+    """Prints what is waited for, and appends each unit of work to `steps` in the root."""
+
+    def __init__(self, root: str) -> None:
+        self._steps = f"{root}/steps"
+
+    def start(self, step: Step) -> None:
+        with open(self._steps, "a", encoding="utf-8") as file:
+            file.write(f"{step.kind} {step.label}\n")
+
     def note(self, text: str) -> None:
         print(text, flush=True)  # noqa: T201 - the test waits for it
 
@@ -53,7 +62,7 @@ def instantiation(specification: str) -> Instantiation:
 def once(root: str, made: Instantiation) -> StorePath:
     assert made.environment is not None
     with Store(Settings(root, fsync=False)) as store, Fetcher(offline=False) as fetcher:
-        return realise(store, fetcher, Waiting(), made.derivations, made.environment, jobs=2)
+        return realise(store, fetcher, Watching(root), made.derivations, made.environment, jobs=2)
 
 
 def count_lines(wanted: int, number: int) -> "itertools.count[int]":
