@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from envtool.errors import InterpreterError
-from envtool.formats.debian.package import DebianPackage, Package, render_locked
+from envtool.formats.debian.package import DebianPackage, Package, pin, render_locked
 from envtool.formats.nix.derivation import Output
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
+from envtool.machine.debian.archive import Archive
 from envtool.plan.debian.closure import solve
+from envtool.plan.debian.pinning import open_universe
 from envtool.plan.debian.universe import Universe
 from envtool.plan.instantiate import (
     DEBIAN_INTERPRETER,
@@ -29,7 +31,13 @@ from envtool.plan.instantiate import (
 from envtool.sources.interpreter import Interpreter
 from envtool.values import value
 
-__all__ = ["ClosedPython", "add_closed_interpreter", "describe", "find_packages"]
+__all__ = [
+    "ClosedPython",
+    "add_closed_interpreter",
+    "describe",
+    "find_packages",
+    "pin_interpreter",
+]
 
 _ADMINISTRATION = frozenset(
     {
@@ -117,6 +125,20 @@ def find_packages(feature: str, universe: Universe) -> tuple[Package, ...]:
         for package in universe.named(name)[:1]:
             found.setdefault(name, package)
     return tuple(found[name] for name in sorted(found))
+
+
+def pin_interpreter(archive: Archive, feature: str, suites: Sequence[str]) -> ClosedPython:
+    """Return the interpreter of a feature release, pinned, as the suites now have it.
+
+    :raises InterpreterError: they have none.
+    :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
+    """
+    with open_universe(archive, suites, refresh=True) as (universe, opened):
+        found = find_packages(feature, universe)
+    times = {(suite.archive, suite.origin("").suite): suite.timestamp for suite in opened}
+    return ClosedPython(
+        tuple(pin(each, times[each.origin.archive, each.origin.suite]) for each in found)
+    )
 
 
 def _reached(roots: Sequence[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
