@@ -258,9 +258,10 @@ def _replace(store: Store, infos: list[PathInfo], outputs: Outputs) -> str | Non
     """Put a database with these rows in the place of the old one; return where that one is now."""
     file = store.settings.database
     folder = os.path.dirname(file)
-    work = f"{folder}/recovering-{os.getpid()}"
+    work = f"{folder}/recovering"
     store.database.close()
     with disk_errors("make the store's database again"):
+        delete_tree(work)  # one that was killed left it
         try:
             os.makedirs(work)
             made = Database(f"{work}/db.sqlite")

@@ -364,3 +364,12 @@ def nix(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
         check=False,
         env={**os.environ, **environ},
     )
+
+
+def test_killed_at_any_line_it_leaves_what_the_next_one_makes_whole(tmp_path: Path) -> None:
+    child = Path(__file__).parent / "children/kill_recovery.py"
+    done = subprocess.run(
+        [sys.executable, child, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
