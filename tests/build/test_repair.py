@@ -3,6 +3,8 @@
 import hashlib
 import os
 import platform
+import re
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -502,6 +504,39 @@ def test_two_who_repair_at_once_both_succeed(demo: "Environment", store: Store) 
         "alpha-1.0": "repaired by somebody else"
     }
     assert_whole(store)
+
+
+# -- a judge from outside
+
+
+def nix_complains(store: Store) -> tuple[bool, set[str]]:
+    """Return whether a real Nix finds anything wrong, and which store paths it names."""
+    store.close()
+    settings = store.settings
+    where = f"local?store=/envtool/store&real={settings.store}&state={settings.state}"
+    done = subprocess.run(
+        ["nix-store", "--verify", "--check-contents", "--store", f"{where}&log={settings.logs}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NIX_CONFIG": "build-users-group ="},
+    )
+    return done.returncode != 0, set(re.findall("/envtool/store/([^' ]+)", done.stderr))
+
+
+@pytest.mark.skipif(shutil.which("nix-store") is None, reason="the judge is a real Nix")
+def test_real_nix_finds_the_same_damage_before_and_none_after(
+    demo: "Environment", store: Store
+) -> None:
+    assert nix_complains(store) == (False, set())
+    for name, below in {"alpha-1.0": "wheel.json", "demo-env": "pyvenv.cfg"}.items():
+        spoil(object_of(demo, store, name) / below)
+    spoil(object_of(demo, store, "beta-1.0-py3-none-any.whl"))
+    found = {problem.name for problem in verify(store, contents=True)}
+    assert len(found) == 3
+    assert nix_complains(store) == (True, found)
+    assert {each.done is None for each in repaired(store)} == {False}
+    assert nix_complains(store) == (False, set())
 
 
 # -- with a network, and without
