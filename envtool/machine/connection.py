@@ -129,6 +129,10 @@ class Connection:
                 tables = _tables(connection)
         if not tables >= TABLES:
             raise self.damaged("its tables are missing")
+        if not os.path.exists(self._schema_file):
+            # Who made the tables was killed before it wrote the version of them.
+            with suppress(OSError):
+                self._write_schema()
         return True
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
@@ -220,6 +224,9 @@ class Connection:
         connection.execute("pragma journal_mode = wal")
         if not _tables(connection):
             connection.executescript(f"begin; {SCHEMA} commit;")
+        self._write_schema()
+
+    def _write_schema(self) -> None:
         temporary = f"{self._schema_file}.tmp-{os.getpid()}"
         with open(temporary, "w", encoding="ascii") as file:
             file.write(str(SCHEMA_VERSION))

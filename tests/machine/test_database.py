@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,16 @@ def test_forked_child_opens_the_database_anew(file: str) -> None:
         [sys.executable, "-c", code, file], capture_output=True, text=True, check=True
     )
     assert run.stdout == "3\n"
+
+
+def test_set_up_that_was_killed_before_its_last_step_is_finished(file: str) -> None:
+    with closing(Database(file)) as first:
+        first.register([info("a")])
+    schema = Path(file).with_name("schema")
+    schema.unlink()
+    with closing(Database(file)) as second:
+        assert len(second.infos()) == 1
+    assert schema.read_text() == "10"
 
 
 def test_newer_schema_is_refused(file: str, database: Database) -> None:
