@@ -22,13 +22,12 @@ Key = tuple[int, tuple[object, ...], tuple[object, ...]]
 """Sorts as the version does; of no other use."""
 
 _FORM = re.compile(
-    r"(?:(?P<epoch>[0-9]+):)?(?P<upstream>[A-Za-z0-9.+~:-]*?[A-Za-z0-9.+~:])"
+    r"(?:(?P<epoch>[0-9]+):)?(?P<upstream>[A-Za-z0-9](?:[A-Za-z0-9.+~:-]*?[A-Za-z0-9.+~:])??)"
     r"(?:-(?P<revision>[A-Za-z0-9.+~]+))?"
 )
 _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 _MOST_EPOCH = 2**31 - 1
 _END = (0,)
-_NOTHING = (_END, 0)
 _TESTS: dict[str, Callable[[Key, Key], bool]] = {"<<": lt, "<=": le, "=": eq, ">=": ge, ">>": gt}
 
 
@@ -61,14 +60,16 @@ def satisfies(version: str, operator: str, wanted: str) -> bool:
 
 
 def _order(text: str) -> tuple[object, ...]:
-    pairs = [
-        ((*map(_weight, other), 0), int(digits or "0"))
-        for other, digits in _PARTS.findall(text)
-        if other or digits
-    ]
-    while pairs and pairs[-1] == _NOTHING:
-        pairs.pop()
-    return (*(part for pair in pairs for part in pair), _END)
+    pairs = [pair for pair in _PARTS.findall(text) if any(pair)]
+    # One pair there is even of nothing, so that "", "0" and "0~" differ in no more than they say.
+    return (
+        *(
+            part
+            for other, digits in pairs or [("", "")]
+            for part in ((*map(_weight, other), 0), int(digits or "0"))
+        ),
+        _END,
+    )
 
 
 def _weight(character: str) -> int:

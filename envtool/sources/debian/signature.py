@@ -10,6 +10,7 @@ What comes back is the signed text alone: of a file that says more, the rest is 
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from envtool.errors import FetchError
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from pysequoia import Cert
+    from pysequoia import Cert, Decrypted
     from pysequoia.packet import Packet
 
 __all__ = ["ArchiveError", "Key", "archive_keys", "read_keys", "verify", "verify_detached"]
@@ -42,9 +43,18 @@ class Key:
     """Its first user id."""
     fingerprints: tuple[str, ...]
     """Hexadecimal in lower case, of the certificate and its subkeys."""
-    expires: int | None
-    """Seconds since 1970; None: never."""
+    ends: tuple[int | None, ...]
+    """When each of these expires, in seconds since 1970; None: never."""
     data: bytes
+
+    def expired(self, fingerprint: str, now: int) -> int | None:
+        """Return when the certificate, or its subkey of this fingerprint, expired; None: neither.
+
+        A subkey lives no longer than its certificate.
+        """
+        own = self.ends[self.fingerprints.index(fingerprint)]
+        past = [end for end in (own, self.ends[0]) if end is not None and end < now]
+        return min(past, default=None)
 
 
 def archive_keys() -> tuple[Key, ...]:
@@ -76,8 +86,7 @@ def read_keys(path: str) -> tuple[Key, ...]:
 def verify(message: bytes, keys: Sequence[Key], place: str, *, now: int) -> str:
     """Return the text of a clear-signed message, such as InRelease.
 
-    `place` is what an error calls it. `now`, in seconds since 1970, only serves to explain a
-    failure; the clock that counts is the machine's.
+    `place` is what an error calls it; `now` is in seconds since 1970.
 
     :raises ArchiveError: no signature is good.
     """
@@ -86,12 +95,14 @@ def verify(message: bytes, keys: Sequence[Key], place: str, *, now: int) -> str:
     if _BEGIN.match(message) is None:
         raise ArchiveError(f"{place} is not a signed message", hint=_HINT)
     certificates = _certificates(keys)
+    found = message[message.find(_SIGNATURE) :]
     try:
-        signed = check(message, lambda _: certificates).bytes
+        signed = check(message, lambda _: certificates)
     except RuntimeError as error:
-        found = message[message.find(_SIGNATURE) :]
-        raise _refused(place, found, keys, now, error) from error
-    return _text(signed or b"", place)
+        raise _refused(place, found, keys, now, _first(error)) from None
+    if not _counts(signed, keys, now):
+        raise _refused(place, found, keys, now, "")
+    return _text(signed.bytes or b"", place)
 
 
 def verify_detached(
@@ -105,15 +116,12 @@ def verify_detached(
     from pysequoia import verify as check
 
     certificates = _certificates(keys)
-    last = RuntimeError("it holds no signature")
     for packet in _signatures(signature):
-        try:
-            check(message, lambda _: certificates, signature=Sig.from_bytes(bytes(packet)))
-        except RuntimeError as error:
-            last = error
-        else:
-            return _text(message, place)
-    raise _refused(place, signature, keys, now, last) from last
+        with suppress(RuntimeError):
+            one = Sig.from_bytes(bytes(packet))
+            if _counts(check(message, lambda _: certificates, signature=one), keys, now):
+                return _text(message, place)
+    raise _refused(place, signature, keys, now, "it holds no signature")
 
 
 def _certificates(keys: Sequence[Key]) -> "list[Cert]":
@@ -122,17 +130,31 @@ def _certificates(keys: Sequence[Key]) -> "list[Cert]":
     return [Cert.from_bytes(key.data) for key in keys]
 
 
+def _counts(signed: "Decrypted", keys: Sequence[Key], now: int) -> bool:
+    """Return whether one of the good signatures is by a key that has not expired since.
+
+    To Sequoia a signature is good for ever if the key was when it was made, as it says itself.
+    """
+    by = {each.signing_key: each.certificate for each in signed.valid_sigs}
+    known = {key.fingerprints[0]: key for key in keys}
+    return any(known[by[made]].expired(made, now) is None for made in by)
+
+
 def _key(certificate: "Cert") -> Key:
-    from pysequoia.packet import PacketPile
+    from pysequoia.packet import PacketPile, SignatureType
 
     data = bytes(certificate)
-    packets: list[Packet] = list(PacketPile.from_bytes(data))
-    return Key(
-        name=str(next(iter(certificate.user_ids), "a key without a name")),
-        fingerprints=tuple(each.fingerprint for each in packets if each.fingerprint),
-        expires=int(certificate.expiration.timestamp()) if certificate.expiration else None,
-        data=data,
-    )
+    own = int(certificate.expiration.timestamp()) if certificate.expiration else None
+    ends: dict[str, int | None] = {}
+    made, fingerprint = 0.0, ""
+    for packet in PacketPile.from_bytes(data):
+        if packet.fingerprint and packet.key_created:
+            made, fingerprint = packet.key_created.timestamp(), packet.fingerprint
+            ends[fingerprint] = None if ends else own
+        elif packet.signature_type == SignatureType.SubkeyBinding and packet.key_validity_period:
+            ends[fingerprint] = int(made + packet.key_validity_period.total_seconds())
+    name = str(next(iter(certificate.user_ids), "a key without a name"))
+    return Key(name, tuple(ends), tuple(ends.values()), data)
 
 
 def _signatures(data: bytes) -> "list[Packet]":
@@ -146,28 +168,33 @@ def _signatures(data: bytes) -> "list[Packet]":
 
 
 def _refused(
-    place: str, signature: bytes, keys: Sequence[Key], now: int, error: RuntimeError
+    place: str, signature: bytes, keys: Sequence[Key], now: int, otherwise: str
 ) -> ArchiveError:
     """Return what to say of a message that has no good signature."""
     packets = _signatures(signature)
     if not packets:
-        return ArchiveError(f"{place} has no signature that can be read: {_first(error)}")
+        return ArchiveError(f"{place} has no signature that can be read: {otherwise}")
     known = {fingerprint: key for key in keys for fingerprint in key.fingerprints}
     reasons = "; ".join(dict.fromkeys(_reason(packet, known, now) for packet in packets))
     return ArchiveError(f"{place} has no good signature: {reasons}", hint=_HINT)
 
 
 def _reason(packet: "Packet", known: dict[str, Key], now: int) -> str:
+    from pysequoia.packet import HashAlgorithm
+
     issuer = packet.issuer_fingerprint or packet.issuer_key_id or "nobody"
     key = known.get(issuer)
     if key is None:
         return f"{issuer.upper()} is no key that is trusted"
-    if key.expires is not None and key.expires < now:
-        return f"{key.name} expired on {_day(key.expires)}"
+    expired = key.expired(issuer, now)
+    if expired is not None:
+        return f"{key.name} expired on {_day(expired)}"
     until = packet.signature_expiration_time
     if until is not None and until.timestamp() < now:
         return f"the signature by {key.name} expired on {_day(int(until.timestamp()))}"
-    return f"that by {key.name} does not fit what it signs"
+    if packet.hash_algorithm in (HashAlgorithm.MD5, HashAlgorithm.SHA1):  # not hashable itself
+        return f"the signature by {key.name} is of a hash that is no longer safe"
+    return f"the signature by {key.name} does not fit what it signs"
 
 
 def _day(seconds: int) -> str:
