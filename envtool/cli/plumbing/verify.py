@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
+from envtool.cli.options import UsageError
 from envtool.cli.plumbing.places import Asked
 from envtool.cli.plumbing.shown import show
 from envtool.cli.progress import Progress
@@ -68,6 +69,8 @@ def add_commands(family: "Commands[Parser]") -> None:
 
 def _run_verify(session: Session, arguments: Namespace) -> int:
 
+    if arguments.originals and not arguments.repair:
+        raise UsageError("--from says what to repair from", hint="give --repair, too")
     asked, store = Asked(session), session.workspace().store
     progress = Progress(session.terminal)
     problems, recovered = _checked(asked, store, progress, arguments)
@@ -79,8 +82,10 @@ def _run_verify(session: Session, arguments: Namespace) -> int:
         outcomes = {(each.problem.kind, each.problem.name): each for each in done}
         known = {(problem.kind, problem.name) for problem in problems}
         problems += [each.problem for key, each in outcomes.items() if key not in known]
-    left = [each for each in problems if each.harms and not _is_done(each, outcomes)]
     sizes = store.database.sizes()
+    # What was repaired may have made a stranger one of ours.
+    problems = [each for each in problems if each.harms or each.name not in sizes]
+    left = [each for each in problems if each.harms and not _is_done(each, outcomes)]
     checked = asked.paths(arguments.paths) if arguments.paths else list(sizes)
     shape = {
         "contents": arguments.contents or bool(arguments.paths),
@@ -196,7 +201,7 @@ def _unknown_lines(unknown: "Sequence[Problem]") -> Iterator[str]:
         named = ", ".join(problem.name for problem in unknown[:_MOST_UNKNOWN])
         more = ", …" if len(unknown) > _MOST_UNKNOWN else ""
         yield (
-            f"{plural(len(unknown), 'name')} in the store directory of nothing registered: "
+            f"{plural(len(unknown), 'name')} in the store directory, of nothing registered: "
             f"{named}{more}"
         )
         yield "hint: envtool gc deletes what nobody needs"

@@ -83,7 +83,7 @@ def test_unknown_files_are_told_of_and_do_no_harm(
     (place.root / "store" / "stranger").write_text("")
     done = envtool("store", "verify", "--contents", "--repair", "--quiet")
     assert done.returncode == 0
-    assert "1 name in the store directory of nothing registered: stranger\n" in done.stdout
+    assert "1 name in the store directory, of nothing registered: stranger\n" in done.stdout
     assert "envtool gc" in done.stdout
     assert os.path.exists(shelf.place(shelf.libc))
     assert envtool("store", "gc").returncode == 0
@@ -183,6 +183,12 @@ def test_lost_source_is_copied_from_the_original(
     assert place.root.exists()
 
 
+def test_original_without_repairing_is_a_mistake(envtool: "Run", tmp_path: Path) -> None:
+    ended = envtool("store", "verify", "--from", str(tmp_path))
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("hint: give --repair, too\n")
+
+
 # -- the database
 
 
@@ -219,6 +225,7 @@ def test_damaged_database_is_made_again_and_the_generation_realised(
     assert Path(kept).parent == file.parent
     assert "dangling" in done.stdout
     assert "repaired: put together again" in done.stdout
+    assert "of nothing registered" not in done.stdout
     assert envtool("run", "python", "-c", "import beta; print(beta.VERSION)").stdout == "1.0\n"
     generations = envtool("generations").stdout
     assert generations.startswith("*  1  ")
