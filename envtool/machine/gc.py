@@ -25,6 +25,7 @@ from envtool.machine.links import drop_unused_links
 from envtool.machine.locks import OnWait
 from envtool.machine.marking import Dead, read_graph, unreachable
 from envtool.machine.removal import remove, would_free
+from envtool.machine.reserve import release, reserve
 from envtool.machine.roots import Root, drop_stale, find_roots, let_nix_wait, mirror_for_nix
 from envtool.machine.store import Store
 from envtool.machine.strangers import strangers
@@ -124,6 +125,7 @@ def collect(
     :raises StoreError: the root cannot be written to; this process holds `Store.shared`; a root
         cannot be read.
     """
+    release(store.settings)
     with disk_errors("collect garbage"):
         let_nix_wait(store.settings)
     dead: list[Dead] = []
@@ -145,6 +147,7 @@ def collect(
         junk += names
         live = len(found.names) - len(chosen)
         more = max_freed is not None and bool(chosen or names)
+    reserve(store.settings)
     return Collected(_sized(dead), tuple(junk), live, freed)
 
 

@@ -30,6 +30,7 @@ from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
 from envtool.machine.opened import close_left_open
+from envtool.machine.reserve import reserve
 from envtool.machine.sharing import older_versions
 from envtool.machine.temproots import TemporaryRoots
 from envtool.machine.tree import Exclude, copy_tree, dump_tree
@@ -222,7 +223,10 @@ class Store:
     def _make_directory(self) -> None:
         if not self._made.is_set():
             with disk_errors("make the store directory"):
-                os.makedirs(self.settings.store, 0o755, exist_ok=True)
+                if not os.path.isdir(self.settings.store):
+                    os.makedirs(self.settings.store, 0o755, exist_ok=True)
+                    os.makedirs(os.path.dirname(self.settings.database), exist_ok=True)
+                    reserve(self.settings)
             self._made.set()
 
     def place(self, temporary: str, path: StorePath, *, canonical: bool) -> None:

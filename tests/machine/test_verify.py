@@ -255,12 +255,13 @@ def test_wrong_size_in_a_row_is_found(store: Store, settings: Settings) -> None:
     assert kinds(store) == {("database", path)}
 
 
-def test_missing_schema_file_is_found(store: Store, settings: Settings) -> None:
+def test_missing_schema_file_is_written_again(store: Store, settings: Settings) -> None:
     store.add_text("text", b"")
-    schema = os.path.join(os.path.dirname(settings.database), "schema")
+    schema = Path(settings.database).with_name("schema")
     store.close()
-    os.unlink(schema)
-    assert kinds(store, contents=False) == {("database", schema)}
+    schema.unlink()
+    assert kinds(store, contents=False) == set()
+    assert schema.read_text() == "10"
 
 
 def test_index_that_disagrees_with_its_table_is_damage(store: Store, settings: Settings) -> None:
