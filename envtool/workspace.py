@@ -8,7 +8,7 @@ everything else stand in the methods.
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError, ProfileError
@@ -65,6 +65,8 @@ class Workspace:
         self.settings = settings
         self.reporter = reporter or SilentReporter()
         self._store: Store | None = None
+        self._held: list[int] = []
+        """Descriptors of environments that are about to be entered."""
 
     @property
     def store(self) -> "Store":
@@ -132,11 +134,14 @@ class Workspace:
         return not same or dict(declaration.variables) != record.variables
 
     def activation(self, record: Record, number: int, project: Project) -> EnvironmentChange:
-        """Return the change of variables that enters a generation.
+        """Return the change of variables that enters a generation, and keep it from collectors.
+
+        That lasts until this process becomes another, whose variables then do.
 
         :raises ProfileError: its Python is gone; the host's would be taken instead.
         """
         environment = self.physical(record.environment)
+        self._hold(environment, number, project)
         python = f"{entry.programs(environment)}/python"
         if not os.path.exists(python):
             raise ProfileError(
@@ -148,6 +153,23 @@ class Workspace:
             unset=entry.REMOVED,
             prepend={"PATH": [entry.programs(environment)]},
         )
+
+    def _hold(self, environment: str, number: int, project: Project) -> None:
+        """Have the environment open, and see that its generation was not deleted before that.
+
+        A collector looks at links, then at what processes have open (`envtool.machine.gc`).
+        """
+        with suppress(OSError):
+            self._held.append(os.open(environment, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        try:
+            os.readlink(self.profile(project).generation_link(number))
+        except FileNotFoundError as error:
+            raise ProfileError(
+                f"generation {number} cannot be entered: it was deleted a moment ago",
+                hint="run the same command again",
+            ) from error
+        except OSError:
+            return  # what cannot be read was not deleted either
 
     # From a declaration to a generation
 

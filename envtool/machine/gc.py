@@ -9,9 +9,9 @@ for the deletion of the files, which comes after. Killed in between, a collector
 belong to nothing valid: the next one takes them. Two collectors delete different names.
 
 Roots are looked for in this order: temporary ones, links, processes. A path whose temporary root
-becomes a lasting one is seen in one of the two. A program that finds an environment by a link,
-opens it, and then finds the link still there (`Profile.enter`) is seen among the processes if the
-link was not.
+becomes a lasting one is seen in one of the two. A process that finds an environment by a link,
+opens it, and then finds the link still there (as `Workspace.activation` does) is seen among the
+processes if the link was not.
 """
 
 import os
