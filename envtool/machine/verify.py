@@ -6,7 +6,7 @@ the batch. Nothing is changed here (`envtool.build.repair`, `envtool.machine.rec
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from threading import Event, Lock
 
 from envtool.errors import FormatError
@@ -52,21 +52,24 @@ def verify(
     """
     with store.shared():
         problems = [] if paths is not None else check_database(store, thorough=contents)
-        infos = store.database.infos(paths)
+        known: Collection[StorePath]
         if contents:
+            infos = known = store.database.infos(paths)
             problems += _contents(store, infos.values(), reporter or SilentReporter())
             bad = {StorePath(each.name) for each in problems if each.of_contents}
             problems += check_derivations(store, infos, bad)
         else:
-            problems += _missing(store, infos)
+            database = store.database
+            known = database.sizes() if paths is None else database.valid(paths)
+            problems += _missing(store, known)
         if paths is None:
-            problems += _dangling(store, infos)
-            problems += _unknown(store, infos)
+            problems += _dangling(store, known)
+            problems += _unknown(store, known)
     return sorted(problems, key=lambda each: each.name)
 
 
-def _missing(store: Store, infos: Mapping[StorePath, PathInfo]) -> Iterator[Problem]:
-    for path in infos:
+def _missing(store: Store, known: Iterable[StorePath]) -> Iterator[Problem]:
+    for path in known:
         place = store.physical(path)
         if not os.path.lexists(place):
             yield _lost(place, path)
@@ -214,10 +217,10 @@ def _fault(status: os.stat_result, owner: int) -> str | None:
     return None
 
 
-def _dangling(store: Store, infos: Mapping[StorePath, PathInfo]) -> Iterator[Problem]:
+def _dangling(store: Store, known: Container[StorePath]) -> Iterator[Problem]:
     sources: dict[StorePath, list[str]] = {}
     for root in find_roots(store.settings):
-        if root.kind in _LASTING and root.path not in infos:
+        if root.kind in _LASTING and root.path not in known:
             sources.setdefault(root.path, []).append(root.source)
     for path, links in sources.items():
         more = f" and {len(links) - 1} more" if len(links) > 1 else ""
@@ -225,11 +228,11 @@ def _dangling(store: Store, infos: Mapping[StorePath, PathInfo]) -> Iterator[Pro
         yield Problem("dangling", path, message, REBUILD)
 
 
-def _unknown(store: Store, infos: Mapping[StorePath, PathInfo]) -> Iterator[Problem]:
-    names = strangers(store.settings, infos)
-    # What was registered since `infos` were read is no stranger.
+def _unknown(store: Store, known: Container[str]) -> Iterator[Problem]:
+    names = strangers(store.settings, known)
+    # What was registered since they were listed is no stranger.
     paths = [StorePath(name) for name in names]
-    known = store.database.valid(paths)
+    meanwhile = store.database.valid(paths)
     for name in paths:
-        if name not in known:
+        if name not in meanwhile:
             yield Problem("unknown", str(name), f"{name} is not registered", "envtool gc")
