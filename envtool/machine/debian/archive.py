@@ -172,7 +172,7 @@ class Archive:
         now = int(self._now())
         with open(path, "rb") as file:
             data = file.read()
-        if data.lstrip().startswith(b"-----BEGIN PGP SIGNED MESSAGE-----"):
+        if b"-----BEGIN PGP SIGNED MESSAGE-----" in data or not os.path.exists(signature):
             return verify(data, self._keys, place, now=now)
         with open(signature, "rb") as file:
             return verify_detached(data, file.read(), self._keys, place, now=now)
