@@ -12,7 +12,7 @@ from envtool.values import value
 
 __all__ = ["DebianPackage", "Origin", "Package", "pin", "read", "read_locked", "render_locked"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+").fullmatch
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*").fullmatch
 _SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 _POOL = re.compile(r"[A-Za-z0-9_+.~%:-]+(?:/[A-Za-z0-9_+.~%:-]+)*\.deb").fullmatch
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z").fullmatch
@@ -181,17 +181,16 @@ def _is_version(text: str) -> bool:
     return True
 
 
-_WORD = re.compile(r"[a-z0-9][a-z0-9.+-]*").fullmatch
 _LOCKED: Mapping[str, Any] = {
     "name": _NAME,
     "version": _is_version,
-    "architecture": _WORD,
+    "architecture": _NAME,
     "size": None,
     "sha256": _SHA256,
     "path": lambda path: _POOL(path) and not _climbs(path),
-    "archive": _WORD,
-    "suite": _WORD,
-    "component": _WORD,
+    "archive": _NAME,
+    "suite": _NAME,
+    "component": _NAME,
     "timestamp": _TIMESTAMP,
 }
 """Field to what its text must pass; None for the one that is a number."""

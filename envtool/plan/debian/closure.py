@@ -131,6 +131,8 @@ class _Search:
         return [package.name for relation in want.group for package in self._answering(relation)]
 
     def _answering(self, relation: Relation) -> Iterator[Package]:
+        if not self._universe.is_native(relation):
+            return
         real = self._chosen.get(relation.name)
         if real is not None and relation.allows(real.version):
             yield real
@@ -189,7 +191,7 @@ class _Search:
         self._chosen[package.name] = package
         for each in package.provides:
             self._provided.setdefault(each.name, []).append((package, each))
-        for each in package.conflicts:
+        for each in filter(self._universe.is_native, package.conflicts):
             self._denied.setdefault(each.name, []).append((package, each))
         self._add(Want(group, package) for group in package.depends)
 
@@ -215,7 +217,7 @@ class _Search:
         del self._chosen[package.name], self._step_of[package.name]
         for each in reversed(package.provides):
             self._provided[each.name].pop()
-        for each in reversed(package.conflicts):
+        for each in filter(self._universe.is_native, package.conflicts):
             self._denied[each.name].pop()
 
     def _obstacles(self, package: Package) -> Iterator[Against]:
@@ -223,7 +225,7 @@ class _Search:
         same = self._chosen.get(package.name)
         if same is not None:
             yield Against(package, None, same, by_candidate=False)
-        for relation in package.conflicts:
+        for relation in filter(self._universe.is_native, package.conflicts):
             for other in self._hit(relation):
                 yield Against(package, relation, other, by_candidate=True)
         for other, relation in self._denied.get(package.name, ()):

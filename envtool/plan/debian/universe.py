@@ -38,57 +38,61 @@ class Universe:
         self._named: dict[str, tuple[Package, ...]] = {}
         self._providing: dict[str, tuple[Package, ...]] = {}
 
+    def names(self, prefix: str) -> list[str]:
+        """Return names of packages that begin so; perhaps not all of them."""
+        return sorted({name for index in self._indices for name in index.names(prefix)})
+
     def named(self, name: str) -> tuple[Package, ...]:
         """Return the versions of a package, the newest first; each once."""
         if name not in self._named:
-            found = [package for index in self._indices for package in index.named(name)]
-            unique = {package.sha256: package for package in found}
-            self._named[name] = tuple(
-                sorted(unique.values(), key=lambda each: key(each.version), reverse=True)
-            )
+            # What several indices have counts as of the first.
+            found: dict[str, Package] = {}
+            for index in self._indices:
+                for each in index.named(name):
+                    found.setdefault(each.sha256, each)
+            versions = sorted(found.values(), key=lambda each: key(each.version), reverse=True)
+            self._named[name] = tuple(versions)
         return self._named[name]
 
     def providing(self, name: str) -> tuple[Package, ...]:
         """Return who provides a name: the more important, the less needy, then by name.
 
         "Needy" is who depends on more packages: where any web browser or any of five ways to run
-        PHP will do, it need not be the largest. An older version counts only where a newer one
-        does not provide the name: nobody gets an old package for the sake of what it is called.
+        PHP will do, it need not be the largest. Older versions of a package come behind all that
+        are the newest of theirs.
         """
         if name not in self._providing:
-            found = {each.sha256: each for index in self._indices for each in index.providing(name)}
-            newest = [each for each in found.values() if self.named(each.name)[:1] == (each,)]
-            self._providing[name] = tuple(sorted(newest, key=_preference))
+            owners = {each.name for index in self._indices for each in index.providing(name)}
+            found = [
+                package
+                for owner in owners
+                for package in self.named(owner)
+                if any(each.name == name for each in package.provides)
+            ]
+            self._providing[name] = tuple(sorted(found, key=self._preference))
         return self._providing[name]
-
-    def names(self, prefix: str) -> list[str]:
-        """Return names of packages that begin so; perhaps not all of them."""
-        return sorted({name for index in self._indices for name in index.names(prefix)})
 
     def candidates(self, group: Group) -> tuple[Package, ...]:
         """Return what satisfies one of the alternatives, the best first."""
         found: dict[str, Package] = {}
         for relation in group:
-            for package in (*self._real(relation), *self._virtual(relation)):
-                found.setdefault(package.sha256, package)
+            if self.is_native(relation):
+                for package in self.named(relation.name):
+                    if relation.allows(package.version):
+                        found.setdefault(package.sha256, package)
+                for package in self.providing(relation.name):
+                    if provision(package, relation):
+                        found.setdefault(package.sha256, package)
         return tuple(found.values())
 
-    def _real(self, relation: Relation) -> list[Package]:
-        if not self._is_of_here(relation):
-            return []
-        return [each for each in self.named(relation.name) if relation.allows(each.version)]
-
-    def _virtual(self, relation: Relation) -> list[Package]:
-        if not self._is_of_here(relation):
-            return []
-        return [each for each in self.providing(relation.name) if provision(each, relation)]
-
-    def _is_of_here(self, relation: Relation) -> bool:
+    def is_native(self, relation: Relation) -> bool:
+        """Return whether a relation means packages of the universe's own architecture."""
         return relation.qualifier in {None, "any", "native", "all", self.architecture}
 
-
-def _preference(package: Package) -> tuple[bool, int, int, str]:
-    return not package.essential, package.priority, len(package.depends), package.name
+    def _preference(self, package: Package) -> tuple[bool, bool, int, int, str, int]:
+        age = self.named(package.name).index(package)
+        needs = len(package.depends)
+        return age > 0, not package.essential, package.priority, needs, package.name, age
 
 
 def provision(package: Package, relation: Relation) -> Relation | None:
