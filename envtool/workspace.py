@@ -533,7 +533,7 @@ class Workspace:
             name=name,
             environment=planned.output,
             python=asked.interpreter.version,
-            impure=True,
+            impure=not asked.python.is_pure,
             kind=declaration.kind,
             declaration_sha256=_sha256(asked.text),
             lock_digest=asked.digest,

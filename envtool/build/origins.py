@@ -18,14 +18,13 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine import project as projects
 from envtool.machine.roots import find_roots
 from envtool.machine.store import Store
+from envtool.plan.chosen import closed_interpreter, host_interpreter
 from envtool.plan.gather import Gatherer
 from envtool.plan.instantiate import (
     Instantiation,
     add_environment,
-    add_interpreter,
     add_packages,
 )
-from envtool.sources.interpreter import find
 from envtool.values import value
 
 __all__ = ["TEXTS", "Origin", "derivations", "local_sources", "origins", "project_texts"]
@@ -95,12 +94,13 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
     :raises EnvtoolError: the texts are damaged, its Python or a source is gone.
     """
     record = origin.record()
-    interpreter = find(
-        f"=={record.python}",
-        prefer=None,
-        environ=os.environ,
-        cache_path=f"{store.settings.cache}/interpreters.json",
+    lock = _lock(origin)
+    chosen = (
+        closed_interpreter(store.settings, lock.python.packages)
+        if lock.python.packages
+        else host_interpreter(store.settings, f"=={record.python}", None)
     )
+    interpreter = chosen.interpreter
     gatherer = Gatherer(
         store=store,
         folder=os.path.dirname(origin.declaration),
@@ -108,8 +108,8 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
         offline=store.settings.offline,
     )
     made = Instantiation()
-    python = add_interpreter(made, interpreter)
-    add_packages(made, gatherer.gather(_lock(origin)), python, interpreter)
+    python = chosen.add(made)
+    add_packages(made, gatherer.gather(lock), python, interpreter)
     for collisions in ("refuse", "warn"):
         add_environment(made, record.name, python, interpreter, collisions=collisions)
     return made.derivations

@@ -7,7 +7,8 @@ locks reads as what changed.
 
 `[tool.envtool]` stands before the packages: `declaration` (digest of what the lock answers),
 `direct` (the names the declaration asks for itself) and the `python` table. After the packages
-comes one `builds` table per source package with what its build back end needs.
+comes one `builds` table per source package with what its build back end needs, and at the end,
+if the interpreter is Debian's, the `debian` table with the packages that it is made of.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -125,6 +126,14 @@ def _python(python: LockedPython) -> str:
     return "\n".join(lines)
 
 
+def _debian(python: LockedPython) -> Iterator[str]:
+    if python.packages:
+        from envtool.formats.debian.package import render_locked
+
+        tables = (_inline(**render_locked(package)) for package in python.packages)
+        yield "\n".join(["[tool.envtool.debian]", *_array("interpreter", tables)])
+
+
 def _builds(builds: Sequence[BuildRequirements]) -> Iterator[str]:
     for build in sorted(builds, key=lambda build: build.package):
         yield f"[[tool.envtool.builds]]\npackage = {_quote(build.package)}"
@@ -145,5 +154,6 @@ def render(lock: Lock) -> str:
         _python(lock.python),
         *(_package(package, "[[packages]]") for package in packages),
         *_builds(lock.builds),
+        *_debian(lock.python),
     ]
     return "\n\n".join(blocks) + "\n"

@@ -1,11 +1,18 @@
 """The head of a lock: what it answers and for which Python, without reading its packages."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from envtool.errors import FormatError
 from envtool.values import value
 
+if TYPE_CHECKING:
+    from envtool.formats.debian.package import DebianPackage
+    from envtool.formats.lock import Lock
+
 _PACKAGES = "\n[[packages]]"
+_DEBIAN = "\n[tool.envtool.debian]\n"
+"""The last of our tables."""
 
 
 @value
@@ -16,6 +23,8 @@ class Head:
     """Digest of the declaration that the lock answers; empty in another tool's lock."""
     python: str | None
     """Feature release, `3.11`; None in another tool's lock."""
+    source: str = "host"
+    """Where the interpreter comes from: `host` or `debian`."""
 
 
 def read_head(text: str, path: str) -> Head:
@@ -33,8 +42,24 @@ def read_head(text: str, path: str) -> Head:
     version = _table(ours, "python").get("version")
     declaration = ours.get("declaration")
     if isinstance(version, str) and isinstance(declaration, str):
-        return Head(declaration, version)
+        return Head(declaration, version, str(_table(ours, "python").get("source", "host")))
     return _thorough(text, path)
+
+
+def read_pinned(text: str, path: str) -> "tuple[DebianPackage, ...]":
+    """Return what the lock's interpreter of Debian is made of, without reading its other packages.
+
+    :raises LockError: the text is no lock, or the interpreter is not Debian's.
+    """
+    import tomllib
+
+    from envtool.formats.debian.package import read_locked
+
+    try:
+        tables = tomllib.loads(text.partition(_DEBIAN)[2])["interpreter"]
+        return tuple(map(read_locked, tables))
+    except (tomllib.TOMLDecodeError, FormatError, LookupError, TypeError, AttributeError):
+        return _parsed(text, path).python.packages
 
 
 def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -44,7 +69,11 @@ def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _thorough(text: str, path: str) -> Head:
     """Read the whole of a lock that is not laid out as ours."""
+    lock = _parsed(text, path)
+    return Head(lock.declaration, lock.python.version or None, lock.python.source)
+
+
+def _parsed(text: str, path: str) -> "Lock":
     from envtool.formats.lock import parse
 
-    lock = parse(text, path=path)
-    return Head(lock.declaration, lock.python.version or None)
+    return parse(text, path=path)

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from envtool.errors import LockError
+from envtool.errors import FormatError, LockError
 from envtool.formats.locked import (
     Artifact,
     BuildRequirements,
@@ -16,6 +16,9 @@ from envtool.formats.locked import (
     basename,
     package_order,
 )
+
+if TYPE_CHECKING:
+    from envtool.formats.debian.package import DebianPackage
 
 Table = Mapping[str, Any]
 
@@ -191,14 +194,35 @@ class _Reader:
         version = self.text(table, "version", where, required=True) or ""
         if version and not _FEATURE(version):
             self.fault(where, f"version is {version!r}, expected a feature release such as 3.11")
-        if (source := self.text(table, "source", where, required=True)) not in (None, "host"):
-            self.fault(where, f"source is {source!r}, expected host")
+        source = self.text(table, "source", where, required=True)
+        if source not in (None, "host", "debian"):
+            self.fault(where, f"source is {source!r}, expected host or debian")
         implementation = self.text(table, "implementation", where, required=True)
         platform = table.get("platform", "")
         if not isinstance(platform, str):
             self.fault(where, f"platform is {platform!r}, expected a text")
             platform = ""
-        return LockedPython("host", version, implementation or "", platform)
+        implementation = implementation or ""
+        if source == "debian":
+            packages = self.debian(ours)
+            return LockedPython("debian", version, implementation, platform, packages)
+        return LockedPython("host", version, implementation, platform)
+
+    def debian(self, ours: Table) -> "tuple[DebianPackage, ...]":
+        from envtool.formats.debian.package import read_locked
+
+        where = "tool.envtool.debian"
+        tables = self.tables(self.table(ours, "debian", "tool.envtool") or {}, "interpreter", where)
+        if not tables:
+            self.fault(where, "interpreter names no packages, but python.source is debian")
+        found = []
+        for table in tables:
+            try:
+                found.append(read_locked(table))
+            except FormatError as error:
+                for line in str(error).splitlines():
+                    self.fault(where, line)
+        return tuple(found)
 
     def foreign_feature(self, document: Table) -> str:
         bounds = self.text(document, "requires-python", "requires-python") or ""

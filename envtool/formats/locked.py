@@ -1,8 +1,11 @@
 """The values a lock is made of; `envtool.formats.lock` reads and writes them."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from envtool.values import value
+
+if TYPE_CHECKING:
+    from envtool.formats.debian.package import DebianPackage
 
 
 @value
@@ -63,13 +66,15 @@ class LockedPackage:
 class LockedPython:
     """The interpreter the lock was made for."""
 
-    source: Literal["host"]
+    source: Literal["host", "debian"]
     version: str
     """Feature release, `3.11`."""
     implementation: str
     """`cpython`."""
     platform: str
     """uv's name of the target, such as `x86_64-manylinux_2_40`; empty in another tool's lock."""
+    packages: "tuple[DebianPackage, ...]" = ()
+    """What an interpreter of Debian is made of, by name; of another source nothing."""
 
 
 @value

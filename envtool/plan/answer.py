@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
 from envtool.formats.declarations.declaration import Declaration, parse
-from envtool.formats.lock_head import Head, read_head
+from envtool.formats.lock_head import Head, read_head, read_pinned
 from envtool.machine import project as projects
 from envtool.machine.local import answered_digest
 from envtool.machine.project import Project
 from envtool.machine.settings import Settings
+from envtool.plan.chosen import Chosen, closed_interpreter, host_interpreter, pin
 from envtool.reporting import Reporter, Step
-from envtool.sources.interpreter import Interpreter, find
+from envtool.sources.interpreter import Interpreter
 from envtool.values import value
 
 if TYPE_CHECKING:
+    from envtool.formats.debian.package import DebianPackage
     from envtool.formats.lock import Lock
 
 
@@ -35,7 +37,12 @@ class Answer:
     lock_text: str
     changed: bool
     """The lock is not the written one."""
-    interpreter: Interpreter
+    python: Chosen
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """The interpreter, which need not be realised yet."""
+        return self.python.interpreter
 
     def lock(self) -> "Lock":
         """Return the lock, parsed."""
@@ -87,20 +94,22 @@ def answer(
     place = projects.lock_place(project.path, project.kind, project.environment)
     written = _written(project, place, repair=request.repair)
     head = read_head(written, place) if written is not None else None
-    interpreter = find(
-        declaration.python,
-        prefer=head.python if head else None,
-        environ=os.environ,
-        cache_path=f"{settings.cache}/interpreters.json",
-    )
+    must_resolve = head is None or head.declaration != digest or request.asks_anew
+    pinned = _pinned(written, head, place, request)
+    if declaration.debian is None:
+        python = host_interpreter(settings, declaration.python, head.python if head else None)
+    elif must_resolve:
+        python = pin(settings, declaration, pinned)
+    else:
+        python = closed_interpreter(settings, pinned)
     lock_text = written
-    if head is None or _must_resolve(head, digest, interpreter, request):
+    if must_resolve or (request.repair and head and head.python != python.interpreter.feature):
         lock_text = _resolve(
             settings,
             reporter,
             declaration,
             digest,
-            interpreter,
+            python,
             previous=_previous(written, place, request),
             request=request,
         )
@@ -111,8 +120,17 @@ def answer(
         digest=digest,
         lock_text=lock_text,
         changed=lock_text != written,
-        interpreter=interpreter,
+        python=python,
     )
+
+
+def _pinned(
+    written: str | None, head: Head | None, place: str, request: Request
+) -> "tuple[DebianPackage, ...]":
+    """Return what the written lock's interpreter of Debian is made of, if it is to stay."""
+    if written is None or head is None or head.source != "debian" or request.upgrade is True:
+        return ()
+    return read_pinned(written, place)
 
 
 def _written(project: Project, place: str, *, repair: bool) -> str | None:
@@ -129,11 +147,6 @@ def _written(project: Project, place: str, *, repair: bool) -> str | None:
     return text
 
 
-def _must_resolve(head: Head, digest: str, interpreter: Interpreter, request: Request) -> bool:
-    elsewhere = head.python != interpreter.feature
-    return head.declaration != digest or request.asks_anew or (request.repair and elsewhere)
-
-
 def _previous(written: str | None, place: str, request: Request) -> "Lock | None":
     """Return the lock whose versions are kept where they still satisfy."""
     from envtool.formats import lock
@@ -148,7 +161,7 @@ def _resolve(
     reporter: Reporter,
     declaration: Declaration,
     digest: str,
-    interpreter: Interpreter,
+    python: Chosen,
     *,
     previous: "Lock | None",
     request: Request,
@@ -162,7 +175,8 @@ def _resolve(
     lock = resolve(
         declaration,
         digest=digest,
-        interpreter=interpreter,
+        interpreter=python.interpreter,
+        debian=python.packages,
         previous=previous,
         upgrade=request.upgrade,
         exclude_newer=request.exclude_newer,

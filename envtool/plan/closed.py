@@ -7,17 +7,14 @@ Debian leaves to other packages: certificates, time zones.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from envtool.errors import InterpreterError
 from envtool.formats.debian.package import DebianPackage, Package, pin, render_locked
 from envtool.formats.nix.derivation import Output
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.debian.archive import Archive
-from envtool.plan.debian.closure import solve
-from envtool.plan.debian.pinning import open_universe
-from envtool.plan.debian.universe import Universe
 from envtool.plan.instantiate import (
     DEBIAN_INTERPRETER,
     FETCH,
@@ -28,10 +25,15 @@ from envtool.plan.instantiate import (
     derivation,
     store_name,
 )
-from envtool.sources.interpreter import Interpreter
+from envtool.sources.interpreter import Interpreter, satisfies
 from envtool.values import value
 
+if TYPE_CHECKING:
+    from envtool.machine.debian.archive import Archive
+    from envtool.plan.debian.universe import Universe
+
 __all__ = [
+    "ALIASES",
     "ClosedPython",
     "add_closed_interpreter",
     "describe",
@@ -50,6 +52,11 @@ _RUNTIME = ("libgcc-s1", "libstdc++6")
 """What wheels link to and never bring (PEP 600)."""
 _DATA = ("ca-certificates", "tzdata")
 """Taken without what they depend on."""
+_SUITES = ("stable", "oldstable")
+ALIASES = frozenset({"stable", "oldstable", "oldoldstable", "testing", "unstable"})
+"""Names of suites that mean another one some day."""
+_OLDEST, _NEWEST = 9, 40
+"""Minor versions of Python that are looked for."""
 _SPLIT = ("python3-distutils", "python3-lib2to3")
 """Parts of the standard library before 3.12 that Debian keeps apart."""
 _SPLIT_UNTIL = 12
@@ -65,18 +72,22 @@ class ClosedPython:
     """By name."""
 
     @property
-    def version(self) -> str:
-        """The interpreter's version, `3.13.5`.
-
-        :raises InterpreterError: there is no interpreter among the packages, or more than one.
-        """
+    def _program(self) -> DebianPackage:
         found = [each for each in self.packages if _PROGRAM(each.name)]
         if len(found) != 1:
             raise InterpreterError(
                 f"the lock pins {len(found)} interpreters where one was expected",
                 hint="envtool lock --upgrade",
             )
-        return _upstream(found[0])
+        return found[0]
+
+    @property
+    def version(self) -> str:
+        """The interpreter's version, `3.13.5`.
+
+        :raises InterpreterError: there is no interpreter among the packages, or more than one.
+        """
+        return _upstream(self._program)
 
     @property
     def feature(self) -> str:
@@ -84,9 +95,14 @@ class ClosedPython:
         return ".".join(self.version.split(".")[:2])
 
     @property
+    def suite(self) -> str:
+        """The codename of Debian's suite that it comes from."""
+        return self._program.suite
+
+    @property
     def architecture(self) -> str:
         """Debian's word, `amd64`."""
-        return next(each.architecture for each in self.packages if _PROGRAM(each.name))
+        return self._program.architecture
 
     @property
     def glibc(self) -> tuple[int, int]:
@@ -101,19 +117,21 @@ class ClosedPython:
 _PROGRAM = re.compile(r"python3\.\d+").fullmatch
 
 
-def _upstream(package: DebianPackage) -> str:
+def _upstream(package: DebianPackage | Package) -> str:
     """Return upstream's part of the version: `3.13.5` of `3.13.5-2+deb13u1`."""
     version = package.version.rpartition(":")[2]
     found = re.match(r"\d+(?:\.\d+)*(?:~?(?:a|b|rc)\d+)?", version)
     return found[0].replace("~", "") if found else version
 
 
-def find_packages(feature: str, universe: Universe) -> tuple[Package, ...]:
+def find_packages(feature: str, universe: "Universe") -> tuple[Package, ...]:
     """Return what the interpreter of a feature release (`3.13`) is made of; sorted by name.
 
     :raises InterpreterError: there is none in these suites.
     :raises ResolutionError: its dependencies cannot be had together.
     """
+    from envtool.plan.debian.closure import solve
+
     program = f"python{feature}"
     if not universe.named(program):
         raise InterpreterError(f"there is no {program} in the suites of Debian that are looked at")
@@ -127,18 +145,49 @@ def find_packages(feature: str, universe: Universe) -> tuple[Package, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def pin_interpreter(archive: Archive, feature: str, suites: Sequence[str]) -> ClosedPython:
-    """Return the interpreter of a feature release, pinned, as the suites now have it.
+def pin_interpreter(
+    archive: "Archive", specifier: str | None, suites: Sequence[str] = ()
+) -> ClosedPython:
+    """Return the newest interpreter that satisfies a PEP 440 specifier (None is any), pinned.
 
-    :raises InterpreterError: they have none.
+    It is taken, as it is now, from the first of the suites that has one, by default Debian's
+    stable and oldstable.
+
+    :raises InterpreterError: they have none; it says what they have.
     :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
     """
-    with open_universe(archive, suites, refresh=True) as (universe, opened):
-        found = find_packages(feature, universe)
-    times = {(suite.archive, suite.origin("").suite): suite.timestamp for suite in opened}
-    return ClosedPython(
-        tuple(pin(each, times[each.origin.archive, each.origin.suite]) for each in found)
+    from envtool.plan.debian.pinning import open_universe
+
+    seen: list[str] = []
+    for suite in suites or _SUITES:
+        with open_universe(archive, [suite], refresh=True) as (universe, opened):
+            versions = dict(_versions(universe))
+            fitting = [
+                feature
+                for feature, version in versions.items()
+                if specifier is None or satisfies(version, specifier)
+            ]
+            if fitting:
+                return ClosedPython(
+                    tuple(
+                        pin(each, opened[0].timestamp)
+                        for each in find_packages(fitting[0], universe)
+                    )
+                )
+        seen.append(f"  {suite}: {', '.join(versions.values()) or 'none'}")
+    wanted = f"CPython {specifier}" if specifier else "CPython"
+    raise InterpreterError(
+        f"no interpreter of Debian is {wanted}; found:\n" + "\n".join(seen),
+        hint='ask for one of these, name a suite with interpreter = "debian/SUITE", '
+        'or write interpreter = "host"',
     )
+
+
+def _versions(universe: "Universe") -> Iterator[tuple[str, str]]:
+    """Yield the feature releases that there are, and their versions; the newest first."""
+    for minor in range(_NEWEST, _OLDEST - 1, -1):
+        for package in universe.named(f"python3.{minor}")[:1]:
+            yield f"3.{minor}", _upstream(package)
 
 
 def _reached(roots: Sequence[str], edges: Mapping[str, Sequence[str]]) -> set[str]:

@@ -20,7 +20,6 @@ from envtool.plan.instantiate import (
     Instantiation,
     Known,
     add_environment,
-    add_interpreter,
     add_packages,
 )
 from envtool.values import asdict, value
@@ -73,7 +72,7 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
     """
     memory = f"{store.settings.cache}/evaluations/{_key(answer)}.json"
     made = Instantiation()
-    python = add_interpreter(made, answer.interpreter)
+    python = answer.python.add(made)
     packages = _recall(memory, store)
     if packages is None:
         packages = _packages(answer, store, made, python, memory)

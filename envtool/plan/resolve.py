@@ -11,6 +11,7 @@ running its build back end, uv asks again with building allowed.
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from packaging.requirements import Requirement
@@ -36,7 +37,11 @@ from envtool.plan.remembered import Remembered
 from envtool.plan.sizes import artifacts, learn, with_sizes
 from envtool.plan.uv import Answer, Question, Runner, Uv, dependencies, run
 from envtool.sources.interpreter import Interpreter
+from envtool.sources.probe import running_program
 from envtool.values import replace, value
+
+if TYPE_CHECKING:
+    from envtool.formats.debian.package import DebianPackage
 
 __all__ = ["resolve", "target_platform"]
 
@@ -56,6 +61,7 @@ def resolve(
     *,
     digest: str,
     interpreter: Interpreter,
+    debian: "tuple[DebianPackage, ...]" = (),
     previous: Lock | None = None,
     upgrade: bool | Sequence[str] = False,
     exclude_newer: str | None = None,
@@ -70,7 +76,8 @@ def resolve(
     """Return the lock that answers a declaration.
 
     Versions of `previous` are kept where they still satisfy, except for the names in `upgrade`
-    (True is all). `exclude_newer` goes before the declaration's own; the declaration's index
+    (True is all). `debian` is what the interpreter is made of, if it is Debian's; it need not be
+    realised. `exclude_newer` goes before the declaration's own; the declaration's index
     goes before `index`, and both before what the host is set up for. `timeout` (seconds of
     silence) and `retries` are uv's defaults when None, `environ` is this process's own.
     `cache_dir` is absolute; everything in it can be made again, and the lock does not depend
@@ -85,8 +92,14 @@ def resolve(
     wish = _Wish(
         declaration,
         tool,
-        LockedPython("host", interpreter.feature, "cpython", target_platform(interpreter)),
-        interpreter.executable,
+        LockedPython(
+            "debian" if debian else "host",
+            interpreter.feature,
+            "cpython",
+            target_platform(interpreter),
+            debian,
+        ),
+        running_program() if debian else interpreter.executable,
         upgrade,
         exclude_newer or declaration.exclude_newer,
     )

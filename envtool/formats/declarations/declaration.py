@@ -42,6 +42,19 @@ class Declaration:
     kernel: KernelChoice | None
     collisions: str = "refuse"
     """`refuse` or `warn`: what happens when two packages claim one file."""
+    interpreter: str | None = None
+    """`host`, `debian` or `debian/SUITE`; None is `host`."""
+
+    @property
+    def debian(self) -> tuple[str, ...] | None:
+        """The suites of Debian that the interpreter is taken from, the best first.
+
+        Empty: no suite is named. None: the interpreter is the host's.
+        """
+        source, _, suite = (self.interpreter or "host").partition("/")
+        if source != "debian":
+            return None
+        return (suite,) if suite else ()
 
 
 def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> Declaration:
@@ -68,6 +81,7 @@ def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> 
         exclude_newer=wish.settings.exclude_newer,
         sdists=wish.settings.sdists,
         collisions=wish.settings.collisions,
+        interpreter=wish.settings.interpreter,
         variables=tuple(sorted(wish.variables.items())),
         hook=wish.settings.hook,
         kernel=wish.kernel,
@@ -95,7 +109,9 @@ def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = N
 def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
     from envtool.formats.declarations.requirement import canonical
 
+    closed = {} if declaration.debian is None else {"interpreter": declaration.interpreter}
     return {
+        **closed,
         "python": declaration.python,
         "requirements": sorted({canonical(each) for each in declaration.requirements}),
         "sources": {

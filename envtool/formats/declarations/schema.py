@@ -7,7 +7,7 @@ a notebook's metadata.
 import re
 from collections.abc import Mapping
 
-from envtool.formats.declarations.checked import Place, Table
+from envtool.formats.declarations.checked import Place, Table, near
 from envtool.formats.declarations.requirement import (
     NAME,
     normalised,
@@ -37,6 +37,7 @@ SETTINGS_KEYS = frozenset(
         "env",
         "exclude-newer",
         "index",
+        "interpreter",
         "kernel",
         "python",
         "sdists",
@@ -49,6 +50,8 @@ SETTINGS_KEYS = frozenset(
 _ENVIRONMENT_KEYS = frozenset({"base", "dependencies", "groups", "kernel", "python", "vars"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = re.compile(r"(?:https?://[^\s/?#]+|file:///)\S*")
+_SOURCES = ("host", "debian")
+_INTERPRETER = re.compile(r"host|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
 _DATE = re.compile(
     r"\d{4}-\d{2}-\d{2}(?P<time>[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2}))?"
 )
@@ -105,6 +108,8 @@ class Settings:
     """What one of envtool's tables says; None where it says nothing."""
 
     python: str | None
+    interpreter: str | None
+    """`host`, `debian` or `debian/SUITE`: where the interpreter comes from."""
     index: str | None
     exclude_newer: str | None
     sdists: tuple[str, ...]
@@ -123,6 +128,7 @@ def read_settings(table: Table) -> Settings:
     """Read all keys but those that only one kind of file has; faults go to the table's list."""
     return Settings(
         python=_python(table),
+        interpreter=_interpreter(table),
         index=_index(table),
         exclude_newer=_exclude_newer(table),
         sdists=_sdists(table),
@@ -204,6 +210,15 @@ def _exclude_newer(table: Table) -> str | None:
 
 def _sdists(table: Table) -> tuple[str, ...]:
     return tuple(sorted({normalised(name) for _, name in _names(table, "sdists")}))
+
+
+def _interpreter(table: Table) -> str | None:
+    written = table.string("interpreter", example="debian")
+    if written is None or _INTERPRETER.fullmatch(written):
+        return written
+    message = f"'{written}' is neither host nor debian nor debian/SUITE{near(written, _SOURCES)}"
+    table.fault("interpreter", message)
+    return None
 
 
 def _collisions(table: Table) -> str:

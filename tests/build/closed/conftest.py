@@ -91,7 +91,7 @@ def pinned(tmp_path_factory: pytest.TempPathFactory) -> ClosedPython:
     root = tmp_path_factory.mktemp("archive")
     with Fetcher(offline=False) as fetcher:
         archive = open_archive(Settings(root=str(root)), fetcher)
-        return pin_interpreter(archive, "3.11", ["bookworm"])
+        return pin_interpreter(archive, "==3.11.*", ["bookworm"])
 
 
 def settings(root: Path) -> Settings:

@@ -16,7 +16,7 @@ from envtool.plan.instantiate import Instantiation
 from envtool.sources.probe import Prober
 
 if TYPE_CHECKING:
-    from conftest import Closed
+    from build.closed.conftest import Closed
 
 KERNEL = """
 from jupyter_client.manager import start_new_kernel
@@ -76,7 +76,7 @@ def science(closed: "Closed") -> Path:
     return closed.environment("numpy", "ipykernel")
 
 
-def test_says_what_was_described_before_it_was_realised(closed: "Closed"):
+def test_says_what_was_described_before_it_was_realised(closed: "Closed") -> None:
     with Prober({}, None, 10.0) as prober:
         found = prober.probe(closed.program)
     assert found is not None, prober.failures
@@ -85,14 +85,14 @@ def test_says_what_was_described_before_it_was_realised(closed: "Closed"):
         assert getattr(found, name) == getattr(described, name), name
 
 
-def test_every_library_comes_from_the_store(closed: "Closed"):
+def test_every_library_comes_from_the_store(closed: "Closed") -> None:
     mapped = run(closed.program, "-I", "-c", MAPPED).splitlines()
     store = os.path.realpath(closed.store.settings.store)
     assert len(mapped) > 10
     assert [path for path in mapped if not path.startswith(f"{store}/")] == []
 
 
-def test_a_library_that_only_the_host_has_is_not_found(closed: "Closed"):
+def test_a_library_that_only_the_host_has_is_not_found(closed: "Closed") -> None:
     listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True)
     ours = set(os.listdir(libraries(closed)))
     words = [line.split() for line in listed.stdout.splitlines()[1:]]
@@ -106,12 +106,12 @@ def libraries(closed: "Closed") -> Path:
     return next((closed.physical / "lib").resolve().glob("*/libc.so.6")).parent
 
 
-def test_finds_the_names_of_hosts(closed: "Closed"):
+def test_finds_the_names_of_hosts(closed: "Closed") -> None:
     code = "import socket; print(socket.gethostbyname('localhost'))"
     assert run(closed.program, "-I", "-c", code) == "127.0.0.1"
 
 
-def test_takes_certificates_of_its_own_only_where_the_host_has_none(closed: "Closed"):
+def test_takes_certificates_of_its_own_only_where_the_host_has_none(closed: "Closed") -> None:
     code = "import ssl, os; print(os.environ['SSL_CERT_FILE'])"
     bundle = run(closed.program, "-I", "-c", code)
     host = "/etc/ssl/certs/ca-certificates.crt"
@@ -120,13 +120,13 @@ def test_takes_certificates_of_its_own_only_where_the_host_has_none(closed: "Clo
     assert own.read_text().count("BEGIN CERTIFICATE") > 100
 
 
-def test_lets_the_user_choose_the_certificates(closed: "Closed"):
+def test_lets_the_user_choose_the_certificates(closed: "Closed") -> None:
     code = "import ssl, os; print(os.environ['SSL_CERT_FILE'])"
     chosen = run(closed.program, "-I", "-c", code, environ={"SSL_CERT_FILE": "/mine.pem"})
     assert chosen == "/mine.pem"
 
 
-def test_starts_with_bytecode_and_writes_none(closed: "Closed"):
+def test_starts_with_bytecode_and_writes_none(closed: "Closed") -> None:
     code = "import email.message, asyncio; print(email.message.__cached__)"
     cached = run(closed.program, "-c", code)
     assert os.path.isfile(cached)
@@ -136,13 +136,13 @@ def test_starts_with_bytecode_and_writes_none(closed: "Closed"):
     assert compiled == sources
 
 
-def test_its_program_cannot_be_started_with_the_loader_of_the_host(closed: "Closed"):
+def test_its_program_cannot_be_started_with_the_loader_of_the_host(closed: "Closed") -> None:
     program = libraries(closed).parent.parent / "bin" / f"python{closed.pinned.feature}"
     assert not program.stat().st_mode & 0o111
 
 
 @needs_sandbox
-def test_starts_where_there_is_nothing_but_the_store(closed: "Closed", tmp_path: Path):
+def test_starts_where_there_is_nothing_but_the_store(closed: "Closed", tmp_path: Path) -> None:
     code = (
         "import os, ssl, sqlite3, zoneinfo, distutils, ctypes.util\n"
         "assert not os.path.exists('/usr') and not os.path.exists('/lib64')\n"
@@ -157,19 +157,21 @@ def test_starts_where_there_is_nothing_but_the_store(closed: "Closed", tmp_path:
 @needs_sandbox
 def test_a_kernel_with_numpy_starts_where_there_is_nothing_but_the_store(
     closed: "Closed", science: Path, tmp_path: Path
-):
+) -> None:
     said = run_in_empty_root(closed, science / "bin/python", KERNEL, tmp_path)
     assert said.splitlines()[-1] == "6 (3, 11)"
 
 
-def test_an_environment_of_it_has_its_own_packages_only(closed: "Closed", science: Path):
+def test_an_environment_of_it_has_its_own_packages_only(closed: "Closed", science: Path) -> None:
     code = "import sys, numpy; print(sys.prefix, sys.base_prefix, numpy.__file__)"
     prefix, base, numpy = run(science / "bin/python", "-c", code).split()
     assert (prefix, base) == (str(science), str(closed.physical))
     assert numpy.startswith(f"{science}/lib/")
 
 
-def test_two_roots_have_the_same_paths_and_the_same_objects(closed: "Closed", elsewhere: "Closed"):
+def test_two_roots_have_the_same_paths_and_the_same_objects(
+    closed: "Closed", elsewhere: "Closed"
+) -> None:
     made = Instantiation()
     add_closed_interpreter(made, closed.pinned)
     outputs = {drv.output_path() for drv in made.derivations.values()} - {closed.output}
@@ -181,7 +183,7 @@ def test_two_roots_have_the_same_paths_and_the_same_objects(closed: "Closed", el
     assert run(elsewhere.program, "-I", "-c", "print(6 * 7)") == "42"
 
 
-def test_holds_nothing_but_its_own_closure(closed: "Closed"):
+def test_holds_nothing_but_its_own_closure(closed: "Closed") -> None:
     names = sorted(path.name for path in closed.store.closure([closed.output]))
     version = closed.pinned.version
     assert names == [f"cpython-{version}-debian", f"cpython-{version}-local"]
