@@ -31,7 +31,7 @@ from packaging.pylock import PackageWheel, Pylock
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from envtool.formats.declarations.declaration import PathSource
     from envtool.formats.lock import Lock
     from envtool.formats.nix.storepath import StorePath
-    from envtool.machine.fetch import Fetcher
-    from envtool.machine.gc import Collected, GcPlan
-    from envtool.machine.retention import Pruned, Retention
+    from envtool.machine.collecting.gc import Collected, GcPlan
+    from envtool.machine.collecting.retention import Pruned, Retention
+    from envtool.machine.fetching.fetch import Fetcher
     from envtool.machine.store import Store
     from envtool.plan.answer import Answer
     from envtool.plan.evaluate import Evaluation
@@ -157,7 +157,7 @@ class Workspace:
     def _hold(self, environment: str, number: int, project: Project) -> None:
         """Have the environment open, and see that its generation was not deleted before that.
 
-        A collector looks at links, then at what processes have open (`envtool.machine.gc`).
+        A collector looks at links, then at what processes have open (`machine.collecting.gc`).
         """
         with suppress(OSError):
             self._held.append(os.open(environment, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -376,7 +376,7 @@ class Workspace:
 
         :raises ProfileError: a profile cannot be changed.
         """
-        from envtool.machine import retention as retaining
+        from envtool.machine.collecting import retention as retaining
 
         if project is None:
             profiles = retaining.find_profiles(self.settings)
@@ -386,14 +386,14 @@ class Workspace:
 
     def forget_gone(self, *, dry_run: bool = False) -> "list[Pruned]":
         """Forget all generations of environments whose declaration is gone; return them."""
-        from envtool.machine.retention import forget_gone
+        from envtool.machine.collecting.retention import forget_gone
 
         return forget_gone(self.settings, dry_run=dry_run)
 
     def gc_plan(self, pruned: "Iterable[Pruned]" = (), *, max_freed: int | None = None) -> "GcPlan":
         """Return what nothing needs any more, once these generations are forgotten."""
-        from envtool.machine import gc
-        from envtool.machine.roots import find_roots
+        from envtool.machine.collecting import gc
+        from envtool.machine.collecting.roots import find_roots
 
         links = {each.link for each in pruned}
         roots = [root for root in find_roots(self.settings) if root.source not in links]
@@ -401,7 +401,7 @@ class Workspace:
 
     def collect(self, *, max_freed: int | None = None) -> "Collected":
         """Delete what nothing needs any more; with `max_freed` no more than frees so many bytes."""
-        from envtool.machine import gc
+        from envtool.machine.collecting import gc
         from envtool.reporting import Step
 
         def expect(count: int, size: int) -> None:
@@ -469,7 +469,7 @@ class Workspace:
         bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
 
     def _fetcher(self) -> "Fetcher":
-        from envtool.machine.fetch import Fetcher
+        from envtool.machine.fetching.fetch import Fetcher
 
         return Fetcher(offline=self.settings.offline)
 
@@ -514,8 +514,8 @@ class Workspace:
 
     def _make_current(self, profile: Profile, path: "StorePath") -> "profiles.Generation":
         """Switch the profile to an object in use; no collector looks for roots meanwhile."""
+        from envtool.machine.collecting.roots import name_for_nix
         from envtool.machine.disk import disk_errors
-        from envtool.machine.roots import name_for_nix
 
         with self.store.shared(self.reporter.note):
             with disk_errors("make a GC root"):

@@ -84,8 +84,8 @@ def magics_folder(workspace: "Workspace") -> str | None:
 def _add_magics(workspace: "Workspace", text: bytes, link: str) -> str:
     from tempfile import TemporaryDirectory
 
+    from envtool.machine.collecting.roots import add_direct
     from envtool.machine.disk import disk_errors
-    from envtool.machine.roots import add_direct
 
     with (
         disk_errors("add the magics to the store"),

@@ -25,7 +25,7 @@ from envtool.formats import generation
 from envtool.formats.nix.derivation import Derivation, render
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.disk import disk_errors
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.metadata import canonicalise
 from envtool.machine.store import Store, output_paths
 from envtool.machine.tree import Exclude, copy_tree

@@ -41,8 +41,8 @@ from envtool.values import value
 if TYPE_CHECKING:
     from envtool.build.project import Build
     from envtool.build.worker import Workers
-    from envtool.machine.arrival import Arrived
-    from envtool.machine.fetch import Fetcher
+    from envtool.machine.fetching.arrival import Arrived
+    from envtool.machine.fetching.fetch import Fetcher
 
 _ABOUT = "interpreter.json"
 """In an interpreter's store object: where it lies on the host, and what it is."""
@@ -171,7 +171,7 @@ def _fetch_first(
     on_bytes: Callable[[int], None],
 ) -> "Arrived":
     """Fetch a file from the first place that has it; the last one's failure counts."""
-    from envtool.machine.fetch import FetchCancelledError
+    from envtool.machine.fetching.fetch import FetchCancelledError
 
     for url in urls[:-1]:
         try:

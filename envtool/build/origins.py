@@ -16,7 +16,7 @@ from envtool.formats.generation import Record
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine import project as projects
-from envtool.machine.roots import find_roots
+from envtool.machine.collecting.roots import find_roots
 from envtool.machine.store import Store
 from envtool.plan.chosen import closed_interpreter, host_interpreter
 from envtool.plan.gather import Gatherer

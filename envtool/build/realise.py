@@ -11,7 +11,7 @@ from envtool.plan.instantiate import ENVIRONMENT, INTERPRETER
 from envtool.reporting import Reporter
 
 if TYPE_CHECKING:
-    from envtool.machine.fetch import Fetcher
+    from envtool.machine.fetching.fetch import Fetcher
 
 _QUICK = frozenset({ENVIRONMENT, INTERPRETER})
 """Builders that take milliseconds: starting threads for them would take longer."""

@@ -1,4 +1,4 @@
-"""Repairing a store: what `envtool.machine.verify` found wrong is made again and swapped in.
+"""Repairing a store: what verifying found wrong is made again and swapped in.
 
 An object is made beside the damaged one, by any way that is known (`envtool.build.again`), and
 takes its place only if it has the NAR hash that is registered; otherwise the damaged one stays and
@@ -17,13 +17,13 @@ from envtool.formats.nix.references import by_digest
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
+from envtool.machine.mending.problem import Problem
+from envtool.machine.mending.proof import prove, read
+from envtool.machine.mending.recover import adopt
+from envtool.machine.mending.swapping import Swapper
+from envtool.machine.mending.verify import check_object
 from envtool.machine.metadata import canonicalise
-from envtool.machine.problem import Problem
-from envtool.machine.proof import prove, read
-from envtool.machine.recover import adopt
 from envtool.machine.store import Store
-from envtool.machine.swapping import Swapper
-from envtool.machine.verify import check_object
 from envtool.reporting import Reporter, SilentReporter
 from envtool.values import replace, value
 
@@ -54,7 +54,7 @@ def repair(
 
     `originals` are files and folders that lost sources may be copied from. Damage that other
     objects share is repaired in all of them; those are told of as well. Problems of the database
-    itself are not repaired here (`envtool.machine.recover`).
+    itself are not repaired here (`envtool.machine.mending.recover`).
     """
     harmful = [problem for problem in problems if problem.harms]
     run = _Run(store, reporter, originals)

@@ -18,7 +18,7 @@ from envtool.build.missing import Missing
 from envtool.build.worker import Workers
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.machine.sharing import older_versions
+from envtool.machine.sharing.sharing import older_versions
 from envtool.plan.instantiate import BUILD, FETCH, UNPACK
 from envtool.values import replace
 

@@ -21,7 +21,7 @@ from envtool.build.layout import INDEX, SITE
 from envtool.errors import WheelError
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
-from envtool.machine.twin import Twin
+from envtool.machine.sharing.twin import Twin
 from envtool.sources import elf
 from envtool.sources.wheel import CHUNK, Member, Wheel
 from envtool.values import value

@@ -13,7 +13,7 @@ from envtool.cli.terminal import size_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envtool.machine.retention import Pruned
+    from envtool.machine.collecting.retention import Pruned
     from envtool.workspace import Workspace
 
 __all__ = ["add_collection_options", "add_commands", "collect"]
@@ -89,7 +89,7 @@ def _run_gc(session: Session, arguments: Namespace) -> int:
 
 def _prune(session: Session, workspace: "Workspace", arguments: Namespace) -> "list[Pruned]":
     """Forget the generations that the words mean."""
-    from envtool.machine.retention import Retention
+    from envtool.machine.collecting.retention import Retention
 
     pruned: list[Pruned] = []
     if arguments.gone:

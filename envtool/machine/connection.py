@@ -1,7 +1,7 @@
 """Opening the database file: made when first written to, read wherever it can be read.
 
 Every failure of SQLite leaves this room as a `StoreError` that names the file. A damaged file
-is never deleted or repaired here; `envtool.machine.recover` makes another.
+is never deleted or repaired here; `envtool.machine.mending.recover` makes another.
 """
 
 import fcntl

@@ -4,7 +4,7 @@ Adding is always the same four steps: write beside the others under a temporary 
 into place, flush the file system once for the whole batch, register the rows. A process killed
 between any two of them leaves files that nobody takes for valid, and that the collector
 removes. Who adds, or counts on what is valid, does so inside `Store.using`, which keeps all that
-is asked about or made there from the collector (`envtool.machine.temproots`).
+is asked about or made there from the collector (`envtool.machine.collecting.temproots`).
 """
 
 import itertools
@@ -24,15 +24,15 @@ from envtool.formats.nix.storepath import (
     make_text,
 )
 from envtool.machine import linux
+from envtool.machine.collecting.reserve import reserve
+from envtool.machine.collecting.temproots import TemporaryRoots
 from envtool.machine.database import Database, Outputs, PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
-from envtool.machine.opened import close_left_open
-from envtool.machine.reserve import reserve
-from envtool.machine.sharing import older_versions
-from envtool.machine.temproots import TemporaryRoots
+from envtool.machine.sharing.opened import close_left_open
+from envtool.machine.sharing.sharing import older_versions
 from envtool.machine.tree import Exclude, copy_tree, dump_tree
 from envtool.values import value
 

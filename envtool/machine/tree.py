@@ -15,7 +15,7 @@ from envtool.machine.metadata import (
     canonicalise,
     has_attributes,
 )
-from envtool.machine.twin import Twin
+from envtool.machine.sharing.twin import Twin
 
 Exclude = Callable[[str], bool]
 """Told the path below the source, such as `src/x.py`; a directory it refuses is not entered."""

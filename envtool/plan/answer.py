@@ -167,7 +167,7 @@ def _resolve(
     request: Request,
 ) -> str:
     from envtool.formats import lock as locks
-    from envtool.machine.index import configured_index
+    from envtool.machine.fetching.index import configured_index
     from envtool.plan.resolve import resolve
 
     step = Step("resolve", declaration.name)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from envtool.errors import ResolutionError
 from envtool.formats.lock import Artifact, LockedPackage, Vcs
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 from envtool.plan.remembered import Remembered
 from envtool.plan.uv import Runner
 

@@ -85,7 +85,7 @@ def pin(
     if former and _is_kept(former, declaration.python, suites):
         return closed_interpreter(settings, former)
     from envtool.machine.debian.archive import open_archive
-    from envtool.machine.fetch import Fetcher
+    from envtool.machine.fetching.fetch import Fetcher
     from envtool.plan.closed import pin_interpreter
 
     with Fetcher(offline=settings.offline) as fetcher:

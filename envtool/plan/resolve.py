@@ -29,8 +29,8 @@ from envtool.formats.lock import (
     parse,
     render,
 )
-from envtool.machine.fetch import Fetcher
-from envtool.machine.index import configured_index
+from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.fetching.index import configured_index
 from envtool.plan.build_requirements import BuildRequires, is_source
 from envtool.plan.explain import NeedsBuildError
 from envtool.plan.remembered import Remembered

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult
 
 from envtool.errors import FetchError
 from envtool.formats.lock import Artifact, LockedPackage
-from envtool.machine.http_connections import Connections, Severed, parse_url, redirected
+from envtool.machine.fetching.http_connections import Connections, Severed, parse_url, redirected
 from envtool.plan.remembered import Remembered
 from envtool.values import replace
 

@@ -14,7 +14,7 @@ from envtool.build import bytecode
 from envtool.build.realise import realise
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 from envtool.plan.instantiate import Instantiation, Selected, instantiate

@@ -12,9 +12,9 @@ import pytest
 
 from envtool.errors import CollisionError
 from envtool.formats.nix import nar
+from envtool.machine.mending.verify import verify
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 from envtool.sources.interpreter import Interpreter
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from envtool.errors import BuildError, FetchError, StoreError, WheelError
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.nix.derivation import Derivation, Output
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.mending.verify import verify
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 from envtool.plan.instantiate import FETCH, UNPACK, Instantiation, Selected, instantiate
 from envtool.reporting import Reporter, SilentReporter, Step
 from envtool.sources.interpreter import Interpreter
@@ -380,7 +380,7 @@ def test_eight_processes_do_each_unit_of_work_once_and_never_wait_for_each_other
             # As a process that died leaves them.
             Path(f"{store.physical(derivation.output_path())}.lock").touch()
     optimising = (
-        "import sys; from envtool.machine.optimise import optimise;"
+        "import sys; from envtool.machine.sharing.optimise import optimise;"
         "from envtool.machine.settings import Settings; from envtool.machine.store import Store;"
         "from envtool.reporting import SilentReporter;"
         "[optimise(Store(Settings(sys.argv[1])), SilentReporter()) for _ in range(5)]"

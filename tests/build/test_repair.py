@@ -19,12 +19,12 @@ from envtool.build.repair import Outcome, repair
 from envtool.formats.generation import Record
 from envtool.formats.lock import Artifact, Lock, LockedPackage, LockedPython, render
 from envtool.formats.nix.storepath import StorePath, make_text
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.mending.verify import verify
 from envtool.machine.metadata import delete_tree
-from envtool.machine.optimise import optimise
 from envtool.machine.profile import profile_of
+from envtool.machine.sharing.optimise import optimise
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 from envtool.plan.instantiate import Selected, instantiate
 from envtool.reporting import SilentReporter
 from envtool.values import replace

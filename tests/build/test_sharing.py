@@ -11,9 +11,9 @@ import pytest
 
 from envtool.build.unpack import unpack
 from envtool.build.worker import Workers
+from envtool.machine.mending.verify import verify
 from envtool.machine.metadata import delete_tree
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 from envtool.values import replace
 
 if TYPE_CHECKING:

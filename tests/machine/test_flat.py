@@ -9,8 +9,8 @@ from envtool.errors import StoreError
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import make_fixed_output
 from envtool.machine.flat import add_flat
+from envtool.machine.mending.verify import verify
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 
 
 def test_the_path_follows_from_the_contents(store: Store, tmp_path: Path) -> None:

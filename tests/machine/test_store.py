@@ -16,9 +16,9 @@ from envtool.formats.nix.derivation import Derivation, Output, render, with_outp
 from envtool.formats.nix.storepath import StorePath, make_source, make_text
 from envtool.machine import locks
 from envtool.machine.database import PathInfo
+from envtool.machine.mending.verify import verify
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text
-from envtool.machine.verify import verify
 from envtool.values import replace
 
 CHILDREN = Path(__file__).parent / "children"
@@ -423,7 +423,7 @@ def test_owner_without_privileges_adds_and_replaces(settings: Settings, tmp_path
     source = tree(tmp_path / "source")
     code = (
         "import os, sys; from envtool.machine.store import *; from envtool.machine.settings import"
-        " Settings; from envtool.machine.verify import verify\n"
+        " Settings; from envtool.machine.mending.verify import verify\n"
         "store = Store(Settings(sys.argv[2], fsync=False))\n"
         "path = store.add_tree(sys.argv[3], 't'); os.mkdir(store.physical(path) + '-x')\n"
         "work = store.scratch('w'); os.makedirs(work + '/out/sub')\n"
@@ -444,7 +444,7 @@ def test_read_only_root_can_be_read_and_says_why_it_cannot_be_written(
         os.chmod(folder, 0o555)
     code = (
         "import sys; from envtool.machine.store import *; from envtool.machine.settings import"
-        " Settings; from envtool.machine.verify import verify\n"
+        " Settings; from envtool.machine.mending.verify import verify\n"
         "store = Store(Settings(sys.argv[2])); path = StorePath.parse(sys.argv[3])\n"
         "with store.shared(): print(store.closure([path]) == [path])\n"
         "print(store.add_text('a', b'text') == path, verify(store, contents=True))\n"

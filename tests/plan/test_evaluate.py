@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envtool.machine import gc
+from envtool.machine.collecting import gc
 from envtool.machine.settings import Settings
 from envtool.plan import gather
 from envtool.workspace import Project, Workspace, open_project

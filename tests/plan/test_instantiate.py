@@ -15,7 +15,7 @@ from envtool.errors import LockError
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.nix.derivation import derivation_path, parse, render
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 from envtool.plan import instantiate as room

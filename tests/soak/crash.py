@@ -30,13 +30,13 @@ from envtool.build import schedule
 from envtool.build.realise import realise
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.fetch import Fetcher
-from envtool.machine.gc import collect
-from envtool.machine.optimise import optimise
+from envtool.machine.collecting.gc import collect
+from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.mending.verify import verify
 from envtool.machine.profile import Profile, profile_of
 from envtool.machine.settings import Settings
+from envtool.machine.sharing.optimise import optimise
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 from envtool.plan.instantiate import Selected, instantiate
 from envtool.reporting import SilentReporter
 from envtool.sources.interpreter import Interpreter, find

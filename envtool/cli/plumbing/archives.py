@@ -151,7 +151,7 @@ def _run_add(session: Session, arguments: Namespace) -> int:
     with asked.store.using():
         paths = [_added(asked, file, name, flat=arguments.flat) for file, name in named]
         if arguments.link:
-            from envtool.machine.roots import add_indirect
+            from envtool.machine.collecting.roots import add_indirect
 
             with asked.store.shared():
                 add_indirect(asked.settings, arguments.link, paths[0])

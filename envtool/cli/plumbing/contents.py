@@ -8,7 +8,7 @@ from envtool.cli.arguments import Commands, Parser, add_command
 from envtool.cli.plumbing.places import Asked, take_path
 from envtool.cli.plumbing.shown import path_json, show
 from envtool.cli.session import Session
-from envtool.machine import inside
+from envtool.machine.asking import inside
 
 __all__ = ["add_commands"]
 

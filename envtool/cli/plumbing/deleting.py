@@ -8,13 +8,13 @@ from envtool.cli.plumbing.places import Asked, take_paths
 from envtool.cli.plumbing.shown import path_json, show
 from envtool.cli.session import Session
 from envtool.errors import StoreError
-from envtool.machine import queries
+from envtool.machine.asking import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envtool.formats.nix.storepath import StorePath
-    from envtool.machine.roots import Root
+    from envtool.machine.collecting.roots import Root
 
 __all__ = ["add_commands"]
 
@@ -44,7 +44,7 @@ def add_commands(family: "Commands[Parser]") -> None:
 def _run_delete(session: Session, arguments: Namespace) -> int:
     from envtool.cli.render import plural
     from envtool.cli.terminal import size_text
-    from envtool.machine.roots import find_roots
+    from envtool.machine.collecting.roots import find_roots
 
     asked = Asked(session)
     paths = asked.paths(arguments.paths)
@@ -81,7 +81,7 @@ def _refuse_live(asked: Asked, paths: "Sequence[StorePath]", roots: "Sequence[Ro
 
 def _deleted(asked: Asked, sizes: "dict[StorePath, int]") -> "dict[StorePath, int]":
     """Delete the paths, but for what has got a root meanwhile; return what went."""
-    from envtool.machine.gc import collect
+    from envtool.machine.collecting.gc import collect
 
     done = collect(asked.store, only=sizes, on_wait=asked.session.terminal.say)
     return dict(done.dead)

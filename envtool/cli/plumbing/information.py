@@ -10,12 +10,12 @@ from envtool.cli.arguments import Commands, Parser, add_command
 from envtool.cli.plumbing.places import Asked, take_path, take_paths
 from envtool.cli.plumbing.shown import log_text, path_json, show
 from envtool.cli.session import Session
-from envtool.machine import queries
+from envtool.machine.asking import queries
 
 if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.asking.differences import Difference
     from envtool.machine.database import PathInfo
-    from envtool.machine.differences import Difference
 
 __all__ = ["add_commands"]
 
@@ -210,7 +210,7 @@ def _logs(asked: Asked, path: "StorePath") -> Iterator[str]:
 
 def _run_diff(session: Session, arguments: Namespace) -> int:
     from envtool.cli.render import table
-    from envtool.machine.differences import compare
+    from envtool.machine.asking.differences import compare
 
     asked = Asked(session)
     before, after = asked.path(arguments.before), asked.path(arguments.after)

@@ -9,7 +9,7 @@ from envtool.cli.session import Session
 from envtool.cli.terminal import size_text
 
 if TYPE_CHECKING:
-    from envtool.machine.optimise import Optimised
+    from envtool.machine.sharing.optimise import Optimised
 
 __all__ = ["add_commands"]
 
@@ -37,7 +37,7 @@ def add_commands(family: "Commands[Parser]") -> None:
 
 def _run_optimise(session: Session, arguments: Namespace) -> int:
     from envtool.cli.progress import Progress
-    from envtool.machine.optimise import optimise
+    from envtool.machine.sharing.optimise import optimise
 
     terminal, store = session.terminal, session.workspace().store
     done = optimise(store, Progress(terminal), dry_run=arguments.dry_run)

@@ -17,7 +17,7 @@ from envtool.cli.session import Session, working_directory
 from envtool.errors import DeclarationError, EnvtoolError, FormatError, ProfileError, StoreError
 from envtool.formats.nix.hashing import ALPHABET
 from envtool.formats.nix.storepath import STORE_DIR, StorePath
-from envtool.machine import inside
+from envtool.machine.asking import inside
 from envtool.machine.settings import load
 from envtool.values import value
 
@@ -152,7 +152,7 @@ class Asked:
             return None
 
     def _beginning(self, word: str) -> Place | None:
-        from envtool.machine import queries
+        from envtool.machine.asking import queries
 
         start, _, below = word.partition("/")
         if not _BEGINNING.fullmatch(start):
@@ -208,7 +208,7 @@ class Asked:
         raise _no_generation(name, number, found)
 
     def _unknown(self, word: str) -> EnvtoolError:
-        from envtool.machine import queries
+        from envtool.machine.asking import queries
 
         parts = word.rstrip("/").split("/")
         name = parts[-1 if word.startswith(("/", ".")) else 0]
@@ -233,7 +233,7 @@ class Asked:
 
 def beginnings(session: Session, typed: str) -> Iterator[tuple[str, str]]:
     """Offer the PATHs that begin with what was typed, for completion."""
-    from envtool.machine import queries
+    from envtool.machine.asking import queries
 
     asked = Asked(session)
     folders = (f"{STORE_DIR}/", f"{asked.settings.store}/")

@@ -8,14 +8,14 @@ from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.plumbing.places import Asked, take_path, take_paths
 from envtool.cli.plumbing.shown import escaped, path_json, print_paths, show
 from envtool.cli.session import Session
-from envtool.machine import queries
+from envtool.machine.asking import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.asking.inside import Mention
     from envtool.machine.graph import Graph
-    from envtool.machine.inside import Mention
 
 __all__ = ["add_commands"]
 
@@ -198,7 +198,7 @@ def _run_closure(session: Session, arguments: Namespace) -> int:
 
 
 def _run_roots(session: Session, arguments: Namespace) -> int:
-    from envtool.machine.roots import find_roots
+    from envtool.machine.collecting.roots import find_roots
 
     asked = Asked(session)
     path = None if arguments.path is None else asked.path(arguments.path)
@@ -260,7 +260,7 @@ def _print_tree(asked: Asked, graph: "Graph", top: "StorePath", bottom: "StorePa
 
 
 def _mentions(asked: Asked, path: "StorePath", reference: "StorePath") -> "Iterator[Mention]":
-    from envtool.machine.inside import mentions
+    from envtool.machine.asking.inside import mentions
 
     return mentions(asked.settings.store, path, reference)
 
@@ -274,7 +274,7 @@ def _mention_text(mention: "Mention") -> str:
 
 def _run_graph(session: Session, arguments: Namespace) -> int:
     from envtool.cli.terminal import size_text
-    from envtool.machine import dot
+    from envtool.machine.asking import dot
 
     asked = Asked(session)
     paths = asked.paths(arguments.paths)

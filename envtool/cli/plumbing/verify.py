@@ -16,8 +16,8 @@ from envtool.errors import DatabaseError
 
 if TYPE_CHECKING:
     from envtool.build.repair import Outcome
-    from envtool.machine.problem import Problem
-    from envtool.machine.recover import Recovered
+    from envtool.machine.mending.problem import Problem
+    from envtool.machine.mending.recover import Recovered
     from envtool.machine.store import Store
     from envtool.reporting import Reporter
 
@@ -110,7 +110,7 @@ def _checked(
     """Return the problems, after the database was made again if that was needed and wanted."""
 
     def check() -> "list[Problem]":
-        from envtool.machine.verify import verify
+        from envtool.machine.mending.verify import verify
 
         paths = asked.paths(arguments.paths) if arguments.paths else None
         contents = arguments.contents or paths is not None
@@ -123,7 +123,7 @@ def _checked(
     except DatabaseError:
         if not arguments.repair:
             raise
-    from envtool.machine.recover import rebuild
+    from envtool.machine.mending.recover import rebuild
 
     recovered = rebuild(store, progress, on_wait=asked.session.terminal.say)
     return check(), recovered

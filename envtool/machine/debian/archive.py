@@ -25,8 +25,8 @@ from envtool.machine.debian.inflate import inflated
 from envtool.machine.debian.mirrors import Mirrors, archive_of, find_mirrors
 from envtool.machine.debian.sonames import SonameIndex
 from envtool.machine.disk import disk_errors
-from envtool.machine.fetch import AbsentError, FetchCancelledError, Fetcher
-from envtool.machine.http_connections import without_secrets
+from envtool.machine.fetching.fetch import AbsentError, FetchCancelledError, Fetcher
+from envtool.machine.fetching.http_connections import without_secrets
 from envtool.machine.locks import file_lock
 from envtool.machine.metadata import delete_tree
 from envtool.machine.settings import Settings

@@ -21,11 +21,11 @@ import envtool.build
 from envtool.build.realise import realise
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.fetch import Fetcher
+from envtool.machine.collecting.temproots import SCRATCH
+from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.mending.verify import verify
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.machine.temproots import SCRATCH
-from envtool.machine.verify import verify
 from envtool.plan.instantiate import Instantiation, Selected, instantiate
 from envtool.reporting import SilentReporter, Step
 from envtool.sources.interpreter import find

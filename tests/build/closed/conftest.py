@@ -13,7 +13,7 @@ from envtool.formats.declarations.declaration import parse
 from envtool.formats.nix.storepath import StorePath
 from envtool.formats.selection import select
 from envtool.machine.debian.archive import open_archive
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 from envtool.plan.closed import (

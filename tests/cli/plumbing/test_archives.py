@@ -12,7 +12,7 @@ import pytest
 
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
-from envtool.machine.verify import verify
+from envtool.machine.mending.verify import verify
 
 PROGRAM = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 

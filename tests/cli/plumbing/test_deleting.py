@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from envtool.machine.verify import verify
+from envtool.machine.mending.verify import verify
 
 
 def test_delete_takes_what_refers_to_it_along(shelf: Any, lines: Any, shape: Any) -> None:

@@ -8,11 +8,11 @@ import os
 import sys
 
 from envtool.errors import EnvtoolError
-from envtool.machine.gc import collect
+from envtool.machine.collecting.gc import collect
+from envtool.machine.mending.verify import verify
 from envtool.machine.profile import profile_of
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 
 
 def tree(folder: str, number: int, size: int) -> str:

@@ -14,15 +14,15 @@ from typing import Any
 
 import envtool.machine
 from envtool.formats.nix.storepath import StorePath
+from envtool.machine.collecting.gc import collect
 from envtool.machine.database import PathInfo  # noqa: F401 - imported before the counting starts
-from envtool.machine.gc import collect
+from envtool.machine.mending.verify import verify
 from envtool.machine.profile import Profile, profile_of
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text
-from envtool.machine.verify import verify
 
 _ROOM = os.path.dirname(envtool.machine.__file__)
-_ONLY_LOOKS = f"{_ROOM}/roots.py"
+_ONLY_LOOKS = f"{_ROOM}/collecting/roots.py"
 """Its many lines read all of /proc and write nothing."""
 _UNKNOWN_IS_FINE = {"unknown"}
 

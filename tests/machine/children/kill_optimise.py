@@ -13,10 +13,10 @@ import sys
 from types import FrameType
 from typing import Any
 
-from envtool.machine import optimise as room
+from envtool.machine.mending.verify import verify
 from envtool.machine.settings import Settings
+from envtool.machine.sharing import optimise as room
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 from envtool.reporting import SilentReporter
 
 

@@ -1,4 +1,4 @@
-"""Kill the making of a new database at every line of `envtool.machine.recover` that it runs.
+"""Kill the making of a new database at every line of `mending.recover` that it runs.
 
 `kill_recovery.py ROOT`. For each line the database is damaged, a child forks, begins to make a new
 one and kills itself there; whoever comes next must get all rows back. Prints how often it killed.
@@ -13,8 +13,8 @@ from typing import Any
 
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine import recover
 from envtool.machine.database import PathInfo
+from envtool.machine.mending import recover
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 from envtool.reporting import SilentReporter

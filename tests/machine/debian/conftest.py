@@ -20,7 +20,7 @@ from pysequoia import SignatureMode, Tsk, sign
 
 from envtool.machine.debian.archive import Archive
 from envtool.machine.debian.mirrors import Mirrors
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 from envtool.sources.debian.signature import Key, read_keys
 
 NOW = 1_790_000_000

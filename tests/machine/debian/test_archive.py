@@ -11,7 +11,7 @@ from pysequoia import SignatureMode, Tsk, sign
 
 from envtool.errors import FetchError
 from envtool.machine.debian.archive import open_archive as open_by_settings
-from envtool.machine.fetch import Fetcher
+from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import load
 from envtool.sources.debian.signature import ArchiveError
 

@@ -23,7 +23,7 @@ _VALIDATOR = re.compile(r'"[!#-~]*"|[A-Za-z]{3}, [A-Za-z0-9: ]{1,40}')
 
 
 class Passing(Exception):  # noqa: N818 - a reason to try again, not an error
-    """What went wrong may not go wrong next time; `envtool.machine.fetch` catches it."""
+    """What went wrong may not go wrong next time; `envtool.machine.fetching.fetch` catches it."""
 
     def __init__(self, reason: str, *, after: float | None = None) -> None:
         super().__init__(reason)

@@ -7,7 +7,7 @@ import pytest
 
 from envtool.errors import StoreError
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine import dot
+from envtool.machine.asking import dot
 
 A = StorePath.parse("7y5y8kdps9kcllzmy0qjhxc3rp5nypbs-a")
 B = StorePath.parse("8y5y8kdps9kcllzmy0qjhxc3rp5nypbs-b")

@@ -6,7 +6,7 @@ import pytest
 
 from envtool.errors import StoreError
 from envtool.formats.nix.storepath import STORE_DIR, StorePath
-from envtool.machine import inside
+from envtool.machine.asking import inside
 from envtool.machine.store import Store
 
 

@@ -1,7 +1,7 @@
 """Checking the store against its database: what is missing, changed, or nobody's.
 
 Objects are read by several threads, since hashing lets others run; what is small goes to them by
-the batch. Nothing is changed here (`envtool.build.repair`, `envtool.machine.recover`).
+the batch. Nothing is changed here (`envtool.build.repair`, `envtool.machine.mending.recover`).
 """
 
 import os
@@ -12,13 +12,13 @@ from threading import Event, Lock
 from envtool.errors import FormatError
 from envtool.formats.nix import nar
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.consistency import REBUILD, check_database, check_derivations
+from envtool.machine.collecting.roots import find_roots
+from envtool.machine.collecting.strangers import strangers
 from envtool.machine.database import PathInfo
+from envtool.machine.mending.consistency import REBUILD, check_database, check_derivations
+from envtool.machine.mending.problem import Problem
 from envtool.machine.metadata import DIRECTORY_MODE, EXECUTABLE_MODE, FILE_MODE, MTIME
-from envtool.machine.problem import Problem
-from envtool.machine.roots import find_roots
 from envtool.machine.store import Store
-from envtool.machine.strangers import strangers
 from envtool.reporting import Reporter, SilentReporter, Step
 
 __all__ = ["Problem", "check_object", "verify"]

@@ -2,9 +2,9 @@
 
 What may be believed:
 
-* A row that can still be read, wherever it lies in the damaged file (`envtool.machine.salvage`), if
+* A row that can still be read, wherever it lies in the damaged file (`mending.salvage`), if
   the object has the very NAR hash that the row says.
-* An object without a row that proves itself (`envtool.machine.proof`).
+* An object without a row that proves itself (`mending.proof`).
 * Of either only what refers to nothing but such objects; a `.drv` only if it agrees with its
   inputs' (`envtool.formats.nix.validity`).
 
@@ -28,9 +28,9 @@ from envtool.formats.nix.validity import InputHashes, check_derivation
 from envtool.machine.database import Database, Outputs, PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.locks import OnWait
+from envtool.machine.mending.proof import Read, prove, read
+from envtool.machine.mending.salvage import kept_aside, salvage
 from envtool.machine.metadata import delete_tree
-from envtool.machine.proof import Read, prove, read
-from envtool.machine.salvage import kept_aside, salvage
 from envtool.machine.schema import SCHEMA_VERSION
 from envtool.machine.store import Store, output_paths
 from envtool.reporting import Reporter, Step

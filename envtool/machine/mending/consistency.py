@@ -8,7 +8,7 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.formats.nix.validity import InputHashes, check_derivation
 from envtool.machine.database import PathInfo
 from envtool.machine.graph import references_first
-from envtool.machine.problem import Problem
+from envtool.machine.mending.problem import Problem
 from envtool.machine.store import Store, output_paths
 
 __all__ = ["REBUILD", "check_database", "check_derivations"]

@@ -24,8 +24,8 @@ from urllib.request import url2pathname
 
 from envtool.errors import FetchError
 from envtool.formats.nix.hashing import Hash
-from envtool.machine.arrival import Arrival, Arrived, Passing
-from envtool.machine.http_connections import (
+from envtool.machine.fetching.arrival import Arrival, Arrived, Passing
+from envtool.machine.fetching.http_connections import (
     Connections,
     Severed,
     parse_url,

@@ -3,7 +3,7 @@
 import pytest
 
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.differences import compare, name_and_version
+from envtool.machine.asking.differences import compare, name_and_version
 
 DIGEST = "7y5y8kdps9kcllzmy0qjhxc3rp5nypbs"
 

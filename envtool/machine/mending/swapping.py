@@ -14,8 +14,8 @@ from envtool.formats.nix import nar
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine import linux
 from envtool.machine.disk import disk_errors
-from envtool.machine.links import LINKS
 from envtool.machine.metadata import canonicalise, delete_tree
+from envtool.machine.sharing.links import LINKS
 from envtool.machine.store import Store
 
 __all__ = ["Swapper"]

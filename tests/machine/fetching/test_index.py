@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from envtool.machine.index import configured_index
+from envtool.machine.fetching.index import configured_index
 
 URL = "https://index.example.org/simple/"
 

@@ -1,10 +1,10 @@
 """Sharing while an object is made: what it has in common with an older version of it.
 
 Where the store has an object of the same name, or of another version of the same thing, each new
-file is compared with the one at the same place there, as it is written (`envtool.machine.twin`).
+file is compared with the one at the same place there, as it is written (`sharing.twin`).
 If mode and bytes are the same it becomes a hard link to that one and is never written at all.
 Nothing is hashed: a first version costs nothing, and a damaged file equals nothing and so never
-spreads. The two need no entry in `.links`; `envtool.machine.optimise` finds them linked already.
+spreads. The two need no entry in `.links`; `sharing.optimise` finds them linked already.
 """
 
 from collections.abc import Iterable

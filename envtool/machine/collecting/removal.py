@@ -1,7 +1,7 @@
 """Deleting trees, and counting what that gives back to the disk.
 
 A file with several names frees its bytes with the last of them. The folder of links
-(`envtool.machine.links`) holds one name of each file that objects may share.
+(`envtool.machine.sharing.links`) holds one name of each file that objects may share.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from envtool.machine.links import LINKS
+from envtool.machine.sharing.links import LINKS
 
 __all__ = ["remove", "would_free"]
 

@@ -4,7 +4,7 @@ Permanent roots are links below `var/gcroots` and `var/profiles`. An indirect ro
 of the user's, such as `./result`, that `var/gcroots/auto/<nix32 of the SHA-1 of its path>`
 points to: deleting the user's link gives the object up. Runtime roots are what processes have
 open, mapped, as their directory or in their environment (Nix's `gc.cc`). Temporary roots are those
-of `envtool.machine.temproots`.
+of `envtool.machine.collecting.temproots`.
 
 A real Nix takes a link for a root only if its target begins with the logical store directory,
 which ours, so that they can be followed, do not. But a file that is named like a store path is a
@@ -22,9 +22,9 @@ from typing import Literal
 from envtool.errors import FormatError, StoreError
 from envtool.formats.nix.hashing import ALPHABET, to_nix32
 from envtool.formats.nix.storepath import STORE_DIR, StorePath
+from envtool.machine.collecting.temproots import read_temporary
 from envtool.machine.disk import disk_errors
 from envtool.machine.settings import Settings
-from envtool.machine.temproots import read_temporary
 from envtool.values import value
 
 Kind = Literal["permanent", "indirect", "profile", "runtime", "temporary"]
@@ -56,7 +56,7 @@ def find_roots(settings: Settings) -> list[Root]:
     """Return all roots, sorted; a path may have several. Nothing is changed.
 
     Links to what is not in the store, or no longer, count for nothing. Other users' processes
-    cannot be looked into. The order in which it is looked matters (`envtool.machine.gc`).
+    cannot be looked into. The order in which it is looked matters (`machine.collecting.gc`).
 
     :raises StoreError: what may be a root cannot be read.
     """

@@ -4,11 +4,11 @@ import os
 from collections.abc import Collection, Container
 
 from envtool.formats.nix.storepath import DIGEST_LENGTH
+from envtool.machine.collecting.temproots import read_temporary
 from envtool.machine.disk import disk_errors
-from envtool.machine.links import LINKS
 from envtool.machine.locks import is_locked
 from envtool.machine.settings import Settings
-from envtool.machine.temproots import read_temporary
+from envtool.machine.sharing.links import LINKS
 
 __all__ = ["strangers"]
 

@@ -9,7 +9,7 @@ from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import STORE_DIR, StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
-from envtool.machine.pages import Row, rows_of_database, rows_of_log
+from envtool.machine.mending.pages import Row, rows_of_database, rows_of_log
 from envtool.values import replace
 
 __all__ = ["kept_aside", "salvage"]

@@ -16,18 +16,18 @@ from envtool.errors import StoreError
 from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.links import LINKS, drop_unused_links, unused_links
+from envtool.machine.mending.verify import verify
 from envtool.machine.metadata import canonicalise, delete_tree
-from envtool.machine.opened import Opened
-from envtool.machine.optimise import Optimised, optimise
 from envtool.machine.settings import Settings
-from envtool.machine.sharing import older_versions
+from envtool.machine.sharing.links import LINKS, drop_unused_links, unused_links
+from envtool.machine.sharing.opened import Opened
+from envtool.machine.sharing.optimise import Optimised, optimise
+from envtool.machine.sharing.sharing import older_versions
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 from envtool.reporting import SilentReporter
 from envtool.values import replace
 
-CHILDREN = Path(__file__).parent / "children"
+CHILDREN = Path(__file__).parent.parent / "children"
 SAME = b"the same\n" * 1000
 LARGE = bytes(range(256)) * 2048
 
@@ -320,8 +320,8 @@ def test_four_runs_and_an_adder_at_once_leave_all_valid(store: Store, tmp_path: 
                                               for at in range(60)})  # fmt: skip
     code = (
         "import os, sys; from envtool.machine.settings import load; from envtool.machine.store "
-        "import Store; from envtool.machine.optimise import optimise; from envtool.reporting "
-        "import SilentReporter; store = Store(load(os.environ))\n"
+        "import Store; from envtool.machine.sharing.optimise import optimise; "
+        "from envtool.reporting import SilentReporter; store = Store(load(os.environ))\n"
         "for _ in range(3): optimise(store, SilentReporter())"
     )
     environ = {**os.environ, "ENVTOOL_ROOT": store.settings.root, "ENVTOOL_FSYNC": "0"}

@@ -9,8 +9,8 @@ import pytest
 
 from envtool.errors import StoreError
 from envtool.formats.nix.storepath import StorePath, make_text
+from envtool.machine.collecting.roots import Root, add_indirect, drop_stale, find_roots
 from envtool.machine.profile import Profile
-from envtool.machine.roots import Root, add_indirect, drop_stale, find_roots
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 

@@ -15,10 +15,10 @@ from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.machine.recover import Recovered, adopt, rebuild
+from envtool.machine.mending.recover import Recovered, adopt, rebuild
+from envtool.machine.mending.verify import verify
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text, output_paths
-from envtool.machine.verify import verify
 from envtool.reporting import SilentReporter
 from envtool.values import replace
 
@@ -367,7 +367,7 @@ def nix(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_killed_at_any_line_it_leaves_what_the_next_one_makes_whole(tmp_path: Path) -> None:
-    child = Path(__file__).parent / "children/kill_recovery.py"
+    child = Path(__file__).parent.parent / "children/kill_recovery.py"
     done = subprocess.run(
         [sys.executable, child, tmp_path], capture_output=True, text=True, check=False
     )

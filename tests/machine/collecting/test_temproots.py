@@ -13,14 +13,14 @@ import pytest
 
 from envtool.formats.nix.storepath import StorePath, make_text
 from envtool.machine import locks
-from envtool.machine.gc import collect, plan
+from envtool.machine.collecting.gc import collect, plan
+from envtool.machine.collecting.roots import find_roots
+from envtool.machine.collecting.temproots import SCRATCH, drop_dead, read_temporary
 from envtool.machine.locks import file_lock
-from envtool.machine.roots import find_roots
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.machine.temproots import SCRATCH, drop_dead, read_temporary
 
-CHILDREN = Path(__file__).parent / "children"
+CHILDREN = Path(__file__).parent.parent / "children"
 
 ASKING = "with store.using(): store.is_valid(StorePath(sys.argv[2])); wait()"
 
@@ -218,7 +218,7 @@ def test_hidden_and_half_written_entries_are_passed_over(settings: Settings) -> 
 def test_file_that_cannot_be_read_stops_the_collector(settings: Settings) -> None:
     code = (
         "import os, sys; from envtool.machine.store import *\n"
-        "from envtool.machine.gc import collect\n"
+        "from envtool.machine.collecting.gc import collect\n"
         "from envtool.machine.settings import Settings\n"
         "settings = Settings(sys.argv[2]); os.makedirs(settings.temproots)\n"
         "os.close(os.open(f'{settings.temproots}/5', os.O_CREAT, 0))\n"

@@ -20,16 +20,22 @@ from contextlib import suppress
 
 from envtool.errors import FormatError
 from envtool.formats.nix.storepath import StorePath
+from envtool.machine.collecting.marking import Dead, read_graph, unreachable
+from envtool.machine.collecting.removal import remove, would_free
+from envtool.machine.collecting.reserve import release, reserve
+from envtool.machine.collecting.roots import (
+    Root,
+    drop_stale,
+    find_roots,
+    let_nix_wait,
+    mirror_for_nix,
+)
+from envtool.machine.collecting.strangers import strangers
+from envtool.machine.collecting.temproots import drop_dead, read_temporary
 from envtool.machine.disk import disk_errors
-from envtool.machine.links import drop_unused_links
 from envtool.machine.locks import OnWait
-from envtool.machine.marking import Dead, read_graph, unreachable
-from envtool.machine.removal import remove, would_free
-from envtool.machine.reserve import release, reserve
-from envtool.machine.roots import Root, drop_stale, find_roots, let_nix_wait, mirror_for_nix
+from envtool.machine.sharing.links import drop_unused_links
 from envtool.machine.store import Store
-from envtool.machine.strangers import strangers
-from envtool.machine.temproots import drop_dead, read_temporary
 from envtool.values import value
 
 __all__ = ["Collected", "GcPlan", "collect", "plan"]

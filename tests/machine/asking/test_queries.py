@@ -9,10 +9,10 @@ import pytest
 from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine import queries
+from envtool.machine.asking import queries
+from envtool.machine.collecting.gc import plan
+from envtool.machine.collecting.roots import Root
 from envtool.machine.database import PathInfo
-from envtool.machine.gc import plan
-from envtool.machine.roots import Root
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 

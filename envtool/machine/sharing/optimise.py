@@ -1,7 +1,7 @@
 """Identical files of the store become hard links to one: the whole store, afterwards.
 
 Files are the same when their NARs are: same bytes and same executable bit, or same target of a
-symlink. The first of them gets a name in `.links` (`envtool.machine.links`), the others are
+symlink. The first of them gets a name in `.links` (`envtool.machine.sharing.links`), the others are
 replaced by links to it, each by one rename, so that every object is whole at any instant. As
 Nix's `optimise-store.cc` does it, so that both may work on one store, but for these:
 
@@ -9,7 +9,7 @@ Nix's `optimise-store.cc` does it, so that both may work on one store, but for t
 * An entry of `.links` is read before a run first links to it: one that was damaged is itself
   replaced instead of spreading.
 * A folder is noted before it is made writable, so that one that a killed run left so is closed
-  again by whoever uses the store next (`envtool.machine.opened`).
+  again by whoever uses the store next (`envtool.machine.sharing.opened`).
 
 Beside others: an object is worked on under the lock that its makers take, so that it is not made
 anew between the reading of a file and its replacement; one that is being made is passed over. A
@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Self
 from envtool.formats.nix.hashing import to_nix32
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.disk import disk_errors
-from envtool.machine.leaves import Leaf, kind_of, leaf_digest, leaves
-from envtool.machine.links import LINKS
-from envtool.machine.opened import Opened
+from envtool.machine.sharing.leaves import Leaf, kind_of, leaf_digest, leaves
+from envtool.machine.sharing.links import LINKS
+from envtool.machine.sharing.opened import Opened
 from envtool.machine.store import Store
 from envtool.reporting import Reporter, Step
 from envtool.values import value

@@ -11,15 +11,15 @@ from envtool.formats.nix import nar
 from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath, make_text
 from envtool.machine import locks
+from envtool.machine.collecting.gc import GcPlan, collect, plan
+from envtool.machine.collecting.roots import Root, add_indirect, find_roots
 from envtool.machine.database import PathInfo
-from envtool.machine.gc import GcPlan, collect, plan
+from envtool.machine.mending.verify import verify
 from envtool.machine.profile import Profile
-from envtool.machine.roots import Root, add_indirect, find_roots
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.machine.verify import verify
 
-CHILDREN = Path(__file__).parent / "children"
+CHILDREN = Path(__file__).parent.parent / "children"
 
 
 def root(path: StorePath) -> Root:
@@ -220,7 +220,7 @@ def test_owner_without_privileges_collects_read_only_objects(
     (tmp_path / "source" / "sub" / "file").write_text("x")
     code = (
         "import os, sys; from envtool.machine.store import *; from envtool.machine.settings import"
-        " Settings; from envtool.machine.gc import *\n"
+        " Settings; from envtool.machine.collecting.gc import *\n"
         "store = Store(Settings(sys.argv[2], fsync=False)); store.add_tree(sys.argv[3], 't')\n"
         "collect(store); print(os.listdir(store.settings.store))"
     )

@@ -14,16 +14,16 @@ import pytest
 from envtool.errors import DatabaseError
 from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath, make_text
-from envtool.machine.problem import Problem
+from envtool.machine.collecting.roots import add_indirect
+from envtool.machine.mending.problem import Problem
+from envtool.machine.mending.verify import verify
 from envtool.machine.profile import profile_of
-from envtool.machine.roots import add_indirect
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text
-from envtool.machine.verify import verify
 from envtool.reporting import SilentReporter, Step
 from envtool.values import replace
 
-CHILDREN = Path(__file__).parent / "children"
+CHILDREN = Path(__file__).parent.parent / "children"
 
 
 def kinds(store: Store, *, contents: bool = True) -> set[tuple[str, str]]:
@@ -150,7 +150,7 @@ def test_object_that_holds_a_fifo_cannot_be_read_and_nobody_waits(
 def test_file_that_may_not_be_read_is_unreadable(settings: Settings) -> None:
     code = (
         "import os, sys; from envtool.machine.store import Store; from envtool.machine.settings"
-        " import Settings; from envtool.machine.verify import verify\n"
+        " import Settings; from envtool.machine.mending.verify import verify\n"
         "store = Store(Settings(sys.argv[2], fsync=False)); path = store.add_text('a', b'text')\n"
         "os.chmod(store.physical(path), 0)\n"
         "print([problem.kind for problem in verify(store, contents=True)])\n"

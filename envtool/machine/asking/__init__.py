@@ -1,0 +1,1 @@
+"""Questions about what the store holds, which change nothing."""

@@ -1,0 +1,1 @@
+"""Fetching over the network: where from, over which connections, and only what has the hash."""

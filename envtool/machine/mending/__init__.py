@@ -1,0 +1,1 @@
+"""Damage to a store or its database: noticed, told, made whole."""
