@@ -60,7 +60,7 @@ def lock(tmp_path: Path, project: Path, index: "Index", interpreter: Interpreter
             hook=None,
             kernel=None,
         )
-        both = {"index", "exclude_newer"}
+        both = {"index", "exclude_newer", "interpreter"}
         own = {name: changes.pop(name) for name in {*changes} - both if hasattr(plain, name)}
         if "own_index" in changes:
             own["index"] = changes.pop("own_index")
