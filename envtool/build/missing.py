@@ -5,10 +5,13 @@ from collections.abc import Iterable, Mapping
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
-from envtool.plan.instantiate import ENVIRONMENT, FETCH
+from envtool.plan.instantiate import ENVIRONMENT, FETCH, LOCAL_INTERPRETER
 from envtool.values import value
 
 Derivations = Mapping[StorePath, Derivation]
+
+_HOLLOW = frozenset({ENVIRONMENT, LOCAL_INTERPRETER})
+"""Builders of what does nothing by itself: it leads to other objects."""
 
 
 @value
@@ -23,7 +26,7 @@ def missing(store: Store, derivations: Derivations, wanted: Iterable[StorePath])
     """Return which derivations must be realised for the wanted ones' outputs to be valid.
 
     An input whose user is valid already is not needed, valid or not; but an environment is
-    nothing without what its links lead to.
+    nothing without what its links lead to, nor is the program of an interpreter of our own.
     """
     outputs = {path: drv.output_path() for path, drv in derivations.items()}
     valid = store.valid(outputs.values())
@@ -34,7 +37,7 @@ def missing(store: Store, derivations: Derivations, wanted: Iterable[StorePath])
         if path not in outputs or path in needed:
             return
         is_valid = outputs[path] in valid
-        if is_valid and derivations[path].builder != ENVIRONMENT:
+        if is_valid and derivations[path].builder not in _HOLLOW:
             return
         for below in derivations[path].input_derivations:
             visit(below)

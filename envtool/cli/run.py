@@ -52,7 +52,7 @@ def execute(words: Sequence[str], environ: Mapping[str, str], *, fresh: bool = F
     try:
         os.execve(path, list(words), dict(environ))  # noqa: S606 - to become it is the point
     except OSError as error:
-        _not_executable(path, error)
+        _not_executable(path, error, environ)
 
 
 def locate(name: str, environ: Mapping[str, str]) -> str | None:
@@ -109,10 +109,19 @@ def _not_found(name: str, *, suggest: bool) -> NoReturn:
     )
 
 
-def _not_executable(path: str, error: OSError) -> NoReturn:
+def _not_executable(path: str, error: OSError, environ: Mapping[str, str]) -> NoReturn:
     from envtool.cli.failure import CommandError
 
-    why = error.strerror
+    why, hint = error.strerror, None
     if isinstance(error, FileNotFoundError):
         why = "the interpreter that its first line names does not exist"
-    raise CommandError(f"{path} cannot be executed: {why}", code=126) from error
+        if _is_elf(path):
+            why = "the dynamic loader that it names does not exist"
+            if path.startswith(environ.get("ENVTOOL_ENVIRONMENT", path) + "/"):
+                hint = "realise it again: envtool switch"
+    raise CommandError(f"{path} cannot be executed: {why}", hint=hint, code=126) from error
+
+
+def _is_elf(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"

@@ -95,11 +95,11 @@ def answer(
     written = _written(project, place, repair=request.repair)
     head = read_head(written, place) if written is not None else None
     must_resolve = head is None or head.declaration != digest or request.asks_anew
-    pinned = _pinned(written, head, place, request)
+    pinned = _pinned(written, head, place)
     if declaration.debian is None:
         python = host_interpreter(settings, declaration.python, head.python if head else None)
     elif must_resolve:
-        python = pin(settings, declaration, pinned)
+        python = pin(settings, declaration, pinned, upgrade=request.upgrade is True)
     else:
         python = closed_interpreter(settings, pinned)
     lock_text = written
@@ -124,11 +124,9 @@ def answer(
     )
 
 
-def _pinned(
-    written: str | None, head: Head | None, place: str, request: Request
-) -> "tuple[DebianPackage, ...]":
-    """Return what the written lock's interpreter of Debian is made of, if it is to stay."""
-    if written is None or head is None or head.source != "debian" or request.upgrade is True:
+def _pinned(written: str | None, head: Head | None, place: str) -> "tuple[DebianPackage, ...]":
+    """Return what the written lock's interpreter of Debian is made of."""
+    if written is None or head is None or head.source != "debian":
         return ()
     return read_pinned(written, place)
 

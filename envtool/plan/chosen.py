@@ -73,16 +73,19 @@ def pin(
     settings: Settings,
     declaration: "Declaration",
     former: "tuple[DebianPackage, ...]" = (),
+    *,
+    upgrade: bool = False,
 ) -> Chosen:
     """Return the interpreter of Debian that a declaration asks for.
 
-    The `former` one is kept if it still satisfies it; else it is as Debian's archive has it now.
+    The `former` one is kept if it still satisfies it; else, or to `upgrade`, it is as Debian's
+    archive has it now.
 
     :raises InterpreterError: the suites have none that satisfies it.
     :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
     """
     suites = declaration.debian or ()
-    if former and _is_kept(former, declaration.python, suites):
+    if former and not upgrade and _is_kept(former, declaration.python, suites):
         return closed_interpreter(settings, former)
     from envtool.machine.debian.archive import open_archive
     from envtool.machine.fetching.fetch import Fetcher
@@ -90,7 +93,15 @@ def pin(
 
     with Fetcher(offline=settings.offline) as fetcher:
         found = pin_interpreter(open_archive(settings, fetcher), declaration.python, suites)
-    return closed_interpreter(settings, found.packages)
+    return closed_interpreter(settings, _merged(found.packages, former))
+
+
+def _merged(
+    found: "tuple[DebianPackage, ...]", former: "tuple[DebianPackage, ...]"
+) -> "tuple[DebianPackage, ...]":
+    """Return what was found, but what did not change as the lock has it: of the time it was."""
+    before = {(each.name, each.sha256, each.suite): each for each in former}
+    return tuple(before.get((each.name, each.sha256, each.suite), each) for each in found)
 
 
 def _is_kept(

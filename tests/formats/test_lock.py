@@ -1,5 +1,6 @@
 """Locks: what is written is read back, every fault is named, the fitting artifact is taken."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envtool.errors import LockError
+from envtool.formats.debian.package import DebianPackage
 from envtool.formats.lock import (
     Artifact,
     BuildRequirements,
@@ -21,6 +23,7 @@ from envtool.formats.lock import (
     render,
     select,
 )
+from envtool.formats.lock_head import read_head, read_pinned
 from envtool.values import replace
 
 SHA = "0123456789abcdef" * 4
@@ -81,6 +84,58 @@ wheels = [{{ url = "https://example.org/a%2Bb-1.0-py3-none-any.whl", upload-time
 
 def test_every_kind_of_source_is_read_back() -> None:
     assert parse(render(EVERY_SOURCE), path="pylock.toml") == EVERY_SOURCE
+
+
+DEBIAN = DebianPackage(
+    name="python3.11",
+    version="3.11.2-6+deb12u8",
+    architecture="amd64",
+    size=573024,
+    sha256=SHA,
+    path="pool/main/p/python3.11/python3.11_3.11.2-6+deb12u8_amd64.deb",
+    archive="debian",
+    suite="bookworm",
+    component="main",
+    timestamp="20260912T075541Z",
+)
+CLOSED = replace(
+    EVERY_SOURCE, python=replace(PYTHON, source="debian", packages=(DEBIAN, replace(DEBIAN)))
+)
+
+
+def test_what_an_interpreter_of_debian_is_made_of_is_read_back() -> None:
+    text = render(CLOSED)
+
+    assert parse(text, path="pylock.toml") == CLOSED
+    assert read_head(text, "pylock.toml").source == "debian"
+    assert read_pinned(text, "pylock.toml") == CLOSED.python.packages
+
+
+def test_the_pins_of_debian_are_found_in_a_lock_of_another_layout() -> None:
+    moved = render(CLOSED).replace("[tool.envtool.debian]", "[tool.envtool.'debian']")
+
+    assert read_pinned(moved, "pylock.toml") == CLOSED.python.packages
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("pool/main", "../pool/main", "python3.11: path is '../pool/main"),
+        ('timestamp = "2026', 'timestamp = "26', "timestamp is '26"),
+        ("size = 573024", "size = -1", "size is -1"),
+        (f'sha256 = "{SHA}", path = ', 'sha256 = "0", path = ', "sha256 is '0'"),
+        ('name = "python3.11", ', "", "a package without name: name is missing"),
+        ("interpreter = [", "other = [", "interpreter names no packages"),
+    ],
+)
+def test_a_fault_in_the_pins_of_debian_is_named(old: str, new: str, words: str) -> None:
+    text = render(CLOSED)
+    assert old in text
+
+    with pytest.raises(LockError, match=re.escape(words)):
+        parse(text.replace(old, new), path="pylock.toml")
+    with pytest.raises(LockError, match=re.escape(words)):
+        read_pinned(text.replace(old, new), "pylock.toml")
 
 
 def test_rendering_what_was_parsed_gives_the_same_bytes() -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Wish", "read_wish"]
 
 _BASE_ALONE = EnvironmentTable(
-    base=True, dependencies=(), groups=(), python=None, variables={}, kernel=None
+    base=True, dependencies=(), groups=(), python=None, interpreter=None, variables={}, kernel=None
 )
 
 
@@ -41,6 +41,7 @@ class Wish:
 
     name: str
     python: str | None
+    interpreter: str | None
     requirements: tuple[str, ...]
     sources: Mapping[str, PathSource]
     variables: Mapping[str, str]
@@ -249,6 +250,7 @@ def _joined(base: _Base, environment: str) -> Wish:
     return Wish(
         name=base.name,
         python=chosen.python or base.python,
+        interpreter=chosen.interpreter or base.settings.interpreter,
         requirements=tuple(dict.fromkeys(asked)),
         sources={
             name: source for name, source in {**base.project, **written}.items() if name in names

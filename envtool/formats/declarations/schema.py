@@ -47,7 +47,9 @@ SETTINGS_KEYS = frozenset(
     }
 )
 """What every one of envtool's tables may hold."""
-_ENVIRONMENT_KEYS = frozenset({"base", "dependencies", "groups", "kernel", "python", "vars"})
+_ENVIRONMENT_KEYS = frozenset(
+    {"base", "dependencies", "groups", "interpreter", "kernel", "python", "vars"}
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = re.compile(r"(?:https?://[^\s/?#]+|file:///)\S*")
 _SOURCES = ("host", "debian")
@@ -99,6 +101,7 @@ class EnvironmentTable:
     dependencies: tuple[str, ...]
     groups: tuple[tuple[Place, str], ...]
     python: str | None
+    interpreter: str | None
     variables: Mapping[str, str]
     kernel: KernelChoice | None
 
@@ -331,6 +334,7 @@ def _environment(table: Table) -> EnvironmentTable:
         dependencies=read_requirements(table, "dependencies"),
         groups=tuple(_names(table, "groups")),
         python=_python(table),
+        interpreter=_interpreter(table),
         variables=_variables(table),
         kernel=_kernel(table),
     )

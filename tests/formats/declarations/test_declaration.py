@@ -110,6 +110,14 @@ def test_an_environment_inherits_the_kernel_but_not_its_name() -> None:
     assert read(FULL, environment="docs").kernel == KernelChoice("docs", None)
 
 
+def test_an_environment_has_the_interpreter_of_the_base_or_its_own() -> None:
+    text = 'interpreter = "debian"\n[env.old]\ninterpreter = "debian/bookworm"\n[env.ci]\n'
+    assert read(text).debian == ()
+    assert read(text, environment="ci").debian == ()
+    assert read(text, environment="old").debian == ("bookworm",)
+    assert read("").debian is None
+
+
 def test_an_environment_without_base_has_only_its_own_requirements_and_sources() -> None:
     docs = read(FULL, environment="docs")
     assert docs.requirements == ("sphinx",)
@@ -187,6 +195,9 @@ N = 1
         ('index = "example.org"', "index", "URL"),
         ("index = true", "index", "expected a string, found a boolean"),
         ('collisions = "last"', "collisions", "neither refuse nor warn"),
+        ('interpreter = "debiam"', "interpreter", "did you mean 'debian'?"),
+        ('interpreter = "debian/"', "interpreter", "neither host nor debian nor"),
+        ("[env.ci]\ninterpreter = 3", "env.ci.interpreter", "expected a string"),
         ("exclude-newer = 2026-01-31T10:00:00", "exclude-newer", "is not a date"),
         ('exclude-newer = "2026-02-31"', "exclude-newer", "day is out of range"),
         ('name = "---"', "name", "no letter"),
@@ -351,6 +362,7 @@ python = ">= 3.11"
         REORDERED,
         BASE + '[vars]\nA = "1"\n[shell]\nhook = "x"\n',
         'name = "other"\n' + BASE,
+        'interpreter = "host"\n' + BASE,
     ],
 )
 def test_the_digest_stays_when_the_lock_would(other: str) -> None:
@@ -368,6 +380,7 @@ def test_the_digest_stays_when_the_lock_would(other: str) -> None:
         'exclude-newer = "2026-01-31"\n' + BASE,
         'sdists = ["numpy"]\n' + BASE,
         BASE + "[kernel]\n",
+        'interpreter = "debian"\n' + BASE,
     ],
 )
 def test_the_digest_moves_when_the_lock_may(other: str) -> None:

@@ -1,0 +1,218 @@
+"""An interpreter of Debian from the declaration to the kernel, from the host's mirror and index."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envtool.errors import SandboxError
+from envtool.machine import sandbox
+from envtool.machine.sandbox import Sandbox, View
+
+if TYPE_CHECKING:
+    from cli.conftest import Place, Run
+
+CLOSED = """\
+name = "demo"
+python = "3.11"
+interpreter = "debian/bookworm"
+dependencies = ["numpy"]
+
+[kernel]
+"""
+HOST = 'name = "demo"\ndependencies = []\n'
+WHICH = "import sys; print(sys.base_prefix)"
+PROVED = """
+import lzma, numpy, sqlite3, ssl, sys
+found = sqlite3.connect(":memory:").execute("select 6 * 7").fetchone()[0]
+print(sys.version_info[:2], numpy.arange(4).sum(), found, ssl.HAS_TLSv1_3)
+"""
+SAID = "(3, 11) 6 42 True"
+KERNEL = """
+import sys
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+notebook = new_notebook(cells=[new_code_cell(sys.argv[1])])
+NotebookClient(notebook, kernel_name="demo").execute()
+print("".join(each.text for each in notebook.cells[0].outputs if each.name == "stdout"))
+"""
+INSIDE = """
+import sys
+from jupyter_client.manager import start_new_kernel
+manager, client = start_new_kernel(startup_timeout=60)
+said = []
+keep = lambda message: said.append(message["content"].get("text", ""))
+client.execute_interactive(sys.argv[1], output_hook=keep, timeout=60)
+client.stop_channels()
+manager.shutdown_kernel(now=True)
+print("".join(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root in which an environment with Debian's Python 3.11 and numpy was realised."""
+    return tmp_path_factory.mktemp("closed") / "root"
+
+
+@pytest.fixture
+def closed(filled: Path, place: "Place", envtool: "Run") -> "Run":
+    """Let the project be one with the interpreter of Debian; its root is the filled one."""
+    place.root = filled
+    place.environ |= {"ENVTOOL_ROOT": str(filled)}
+    place.environ |= {key: text for key, text in os.environ.items() if key.startswith("PIP_")}
+    (place.project / "envtool.toml").write_text(CLOSED)
+    ended = envtool("switch")
+    assert ended.returncode == 0, ended.stderr
+    return envtool
+
+
+@pytest.fixture
+def lose(place: "Place") -> Callable[[str], None]:
+    def delete(pattern: str) -> None:
+        (found,) = (place.root / "store").glob(pattern)
+        for path in (found, *found.rglob("*/")):
+            if not path.is_symlink():
+                path.chmod(0o755)
+        shutil.rmtree(found)
+
+    return delete
+
+
+def environment(place: "Place") -> Path:
+    workspace = place.settings_of()
+    current = workspace.current(place.project_of())
+    assert current is not None
+    return Path(workspace.physical(current[1].environment))
+
+
+def test_a_declared_interpreter_of_debian_runs_with_its_packages(closed: "Run") -> None:
+    ended = closed("run", "python", "-c", PROVED)
+    assert (ended.stdout.strip(), ended.stderr) == (SAID, "")
+    shell = closed("shell", "--shell", "bash", "--run", f"python -c '{WHICH}'")
+    assert shell.stdout.strip().endswith("-local"), shell.stderr
+
+
+def test_locking_again_gives_the_same_bytes(closed: "Run", place: "Place") -> None:
+    lock = place.project / "pylock.toml"
+    written = lock.read_bytes()
+    assert closed("lock", "--check").returncode == 0
+    assert closed("lock", "--upgrade").returncode == 0
+    assert lock.read_bytes() == written
+    lock.unlink()
+    assert closed("lock").returncode == 0
+    assert lock.read_bytes() == written
+
+
+def test_an_upgrade_leaves_the_pins_of_what_did_not_change(closed: "Run", place: "Place") -> None:
+    lock = place.project / "pylock.toml"
+    older = re.sub(r'timestamp = "\w+"', 'timestamp = "20250102T030405Z"', lock.read_text())
+    lock.write_text(older)
+    assert closed("lock", "--upgrade").returncode == 0
+    assert lock.read_text() == older
+
+
+def test_another_suite_makes_the_lock_stale(closed: "Run", place: "Place") -> None:
+    declaration = place.project / "envtool.toml"
+    declaration.write_text(CLOSED.replace("bookworm", "trixie"))
+    ended = closed("lock", "--check")
+    assert (ended.returncode, "envtool lock" in ended.stderr) == (1, True)
+
+
+def test_a_version_that_the_suite_lacks_is_told_with_those_it_has(
+    closed: "Run", place: "Place"
+) -> None:
+    (place.project / "envtool.toml").write_text(CLOSED.replace('"3.11"', '"3.12"'))
+    ended = closed("lock")
+    assert ended.returncode == 1
+    assert "no interpreter of Debian is CPython ==3.12.*; found:\n  bookworm: 3.11." in ended.stderr
+
+
+def test_only_the_interpreter_of_the_host_is_listed_as_impure(
+    closed: "Run", place: "Place"
+) -> None:
+    (place.project / "envtool.toml").write_text(HOST)
+    assert closed("switch").returncode == 0
+    listed = json.loads(closed("generations", "--json").stdout)["generations"]
+    assert [each["impure"] for each in listed] == [False, True]
+    lines = closed("generations").stdout.splitlines()
+    assert ["(impure)" in line for line in lines] == [False, True]
+
+
+def test_rolling_back_changes_the_interpreter_too(closed: "Run", place: "Place") -> None:
+    own = closed("run", "python", "-c", WHICH).stdout
+    (place.project / "envtool.toml").write_text(HOST)
+    assert closed("switch").returncode == 0
+    other = closed("run", "python", "-c", WHICH).stdout
+    assert str(place.root) in own
+    assert str(place.root) not in other
+    assert closed("rollback").returncode == 0
+    assert closed("run", "python", "-c", WHICH).stdout == own
+    assert closed("rollback", "2").returncode == 0
+    assert closed("run", "python", "-c", WHICH).stdout == other
+
+
+@pytest.mark.parametrize("pattern", ["*-cpython-3.11.*-local", "*-cpython-3.11.*-debian"])
+def test_switch_makes_a_lost_interpreter_again(
+    pattern: str, closed: "Run", lose: Callable[[str], None]
+) -> None:
+    lose(pattern)
+    failed = closed("run", "python", "-c", PROVED)
+    assert (failed.returncode != 0, failed.stdout) == (True, "")
+    assert failed.stderr.endswith("hint: realise it again: envtool switch\n")
+    assert closed("switch").returncode == 0
+    assert closed("run", "python", "-c", PROVED).stdout.strip() == SAID
+
+
+@pytest.mark.parametrize("name", ["lib/python3.11/os.py", "bin/python3.11"])
+def test_verify_repairs_a_damaged_interpreter(name: str, closed: "Run", place: "Place") -> None:
+    place_of = closed("run", "python", "-c", WHICH).stdout.strip()
+    path = Path(place_of, name).resolve()
+    size = path.stat().st_size
+    path.chmod(0o755)
+    with path.open("r+b") as file:
+        file.write(b"damaged")
+    ended = closed("store", "verify", "--contents", "--repair")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "repaired" in ended.stdout
+    assert path.stat().st_size == size
+    assert closed("run", "python", "-c", PROVED).stdout.strip() == SAID
+    assert closed("store", "verify", "--contents").returncode == 0
+
+
+def test_a_notebook_client_starts_its_kernel(closed: "Run", place: "Place") -> None:
+    import sys
+
+    assert closed("kernel", "install").returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-c", KERNEL, PROVED],
+        env={**os.environ, **place.environ},
+        cwd=place.project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == SAID, done.stderr
+
+
+def test_it_runs_where_there_is_nothing_but_the_store(
+    closed: "Run", place: "Place", tmp_path: Path
+) -> None:
+    python = str(environment(place) / "bin/python")
+    try:
+        program = sandbox.require(os.environ["PATH"])
+    except SandboxError:
+        pytest.skip("this machine gives no sandbox")
+    inside = Sandbox((View(f"{place.root}/store"),), {"HOME": "/tmp"}, "/tmp")
+    for words in (["-c", PROVED], ["-c", INSIDE, PROVED]):
+        with open(tmp_path / "output", "w+b") as output:
+            status = sandbox.run(program, inside, [python, *words], output=output)
+            output.seek(0)
+            said: Any = output.read().decode()
+        assert (status, said.strip().splitlines()[-1]) == (0, SAID), said
