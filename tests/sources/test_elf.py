@@ -1,5 +1,6 @@
-"""The dynamic section of real and made-up ELF files, with binutils as the judge; damage is None."""
+"""What real and made-up ELF files say, with binutils as the judge; damage is None."""
 
+import functools
 import mmap
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envtool.sources.elf import Dynamic, dynamic
+from envtool.sources.elf import Dynamic, Elf, Target, dynamic, read
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the shared objects")
 needs_readelf = pytest.mark.skipif(
@@ -79,9 +80,15 @@ def synthetic(
 @pytest.mark.parametrize(("wide", "sign"), LAYOUTS)
 def test_every_class_and_byte_order_is_read(wide: bool, sign: str) -> None:
     tags = [(1, b"libc.so.6"), (14, b"libone.so.1"), (1, b"libm.so.6"), (29, b"$ORIGIN/../a:/b")]
-    assert dynamic(synthetic(wide, sign, tags=tags)) == Dynamic(
-        needed=("libc.so.6", "libm.so.6"), soname="libone.so.1", search=("$ORIGIN/../a", "/b")
+    data = synthetic(wide, sign, tags=tags)
+    said = Dynamic(
+        needed=("libc.so.6", "libm.so.6"),
+        soname="libone.so.1",
+        rpath=(),
+        runpath=("$ORIGIN/../a", "/b"),
     )
+    assert dynamic(data) == said
+    assert read(data) == Elf(Target(wide, sign == "<", 62), None, said, (), ())
 
 
 def test_runpath_counts_and_rpath_beside_it_does_not() -> None:
@@ -120,18 +127,24 @@ def test_compiled_library_says_what_it_was_linked_with(compiled: Compiled, dtags
     path = compiled.library(
         f"-Wl,{dtags}", "-Wl,-rpath,$ORIGIN/../two.libs:/usr/local/lib", "-Wl,-soname,libone.so.1"
     )
-    assert dynamic(path.read_bytes()) == Dynamic(
+    folders = ("$ORIGIN/../two.libs", "/usr/local/lib")
+    is_new = dtags == "--enable-new-dtags"
+    found = dynamic(path.read_bytes())
+    assert found == Dynamic(
         needed=("libtwo.so.2",),
         soname="libone.so.1",
-        search=("$ORIGIN/../two.libs", "/usr/local/lib"),
+        rpath=() if is_new else folders,
+        runpath=folders if is_new else None,
     )
+    assert found.search == folders
 
 
 @needs_gcc
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="gcc makes 32-bit code with -m32 there")
 def test_compiled_32_bit_library_says_the_same(compiled: Compiled) -> None:
     found = dynamic(compiled.library("-m32", "-Wl,-rpath,$ORIGIN").read_bytes())
-    assert found == Dynamic(needed=("libtwo.so.2",), soname=None, search=("$ORIGIN",))
+    assert found is not None
+    assert (found.needed, found.soname, found.search) == (("libtwo.so.2",), None, ("$ORIGIN",))
 
 
 @needs_gcc
@@ -171,6 +184,76 @@ def test_real_extension_modules_are_read_as_readelf_reads_them() -> None:
         assert list(found.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", part)
         paths = re.findall(r"\((?:RPATH|RUNPATH)\).*\[(.*)\]", part)
         assert ":".join(found.search) == "".join(paths)
+
+
+def versions_of_readelf(path: str) -> tuple[set[tuple[str, str]], set[str]]:
+    """Return what readelf says that a file wants of others, and defines."""
+    command = ["readelf", "-VW", path]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    needs = shown.partition("Version needs section")[2]
+    wanted, library = set(), ""
+    for file, name in re.findall(r"File: (\S+)  Cnt|  Name: (\S+)  Flags", needs):
+        library = file or library
+        if name:
+            wanted.add((library, name))
+    parts = shown.partition("Version definition section")[2].partition("Version needs section")[0]
+    found = re.findall(r"Flags: (.*?)  Index.*?Name: (\S+)", parts)
+    return wanted, {name for flags, name in found if "BASE" not in flags}
+
+
+@needs_readelf
+def test_versions_of_symbols_are_those_that_readelf_reads() -> None:
+    libraries = real_libraries()
+    assert any(re.search(r"/libc\.so\.6$", path) for path in libraries)
+    for path in libraries:
+        found = read(Path(path).read_bytes())
+        assert found is not None
+        wanted = {(each.library, each.version) for each in found.wanted}
+        assert (wanted, set(found.defined)) == versions_of_readelf(path), path
+
+
+def test_a_program_asks_for_a_loader_and_a_library_does_not() -> None:
+    program = read(Path("/bin/sh").resolve().read_bytes())
+    library = read(Path(real_libraries()[0]).read_bytes())
+    assert program is not None
+    assert library is not None
+    assert program.is_program
+    assert program.interpreter is not None
+    assert os.path.exists(program.interpreter)
+    assert not library.is_program
+    assert program.target == library.target
+    assert {each.version for each in program.wanted if each.library == "libc.so.6"}
+
+
+@needs_readelf
+@settings(max_examples=300, deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 2000), st.sampled_from([b"\0" * 4, b"\xff" * 4, b"\xff\xff"])),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_damage_to_versions_never_raises_and_costs_no_memory(
+    changes: list[tuple[int, bytes]],
+) -> None:
+    data = bytearray(Path("/bin/sh").resolve().read_bytes())
+    start = versions_start()
+    for offset, change in changes:
+        at = start + offset % 400
+        data[at : at + len(change)] = change
+    found = read(bytes(data))
+    assert found is None or len(found.wanted) <= 4096
+
+
+@functools.cache
+def versions_start() -> int:
+    """Return where the versions that /bin/sh wants stand in it."""
+    command = ["readelf", "-SW", "/bin/sh"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"\.gnu\.version_r +VERNEED +\w+ (\w+)", shown)
+    assert found is not None
+    return int(found[1], 16)
 
 
 def mapped(data: bytes, folder: Path) -> Dynamic | None:
