@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from envtool.machine.collecting.retention import Pruned, Retention
     from envtool.machine.fetching.fetch import Fetcher
     from envtool.machine.store import Store
-    from envtool.plan.answer import Answer
+    from envtool.plan.answer import Answer, Request
     from envtool.plan.evaluate import Evaluation
 
 __all__ = [
@@ -260,6 +260,55 @@ class Workspace:
         """
         return self._switch(project, self._answer(project), None, save_lock=save_lock)
 
+    def upgrade(
+        self, project: Project, names: Sequence[str] = (), *, exclude_newer: str | None = None
+    ) -> tuple[Generation, bool]:
+        """Lock newer versions, of all packages or of these, and switch.
+
+        :raises LockError: a name is not in the lock.
+        """
+        from envtool.plan.answer import Request
+
+        self._check_locked(project, names)
+        request = Request(tuple(names) or True, exclude_newer)
+        return self._switch(project, self._answer(project, request=request), None)
+
+    def outdated(
+        self, project: Project, names: Sequence[str] = (), *, exclude_newer: str | None = None
+    ) -> Changes:
+        """Return what `upgrade` would change in the lock; nothing is fetched or written.
+
+        :raises LockError: there is no lock, or a name is not in it.
+        """
+        from envtool.formats.requires import locked_packages
+        from envtool.plan.answer import Request
+
+        before = self._check_locked(project, names)
+        request = Request(tuple(names) or True, exclude_newer)
+        after = self._answer(project, request=request).lock()
+        python = (before.python.version, after.python.version)
+        return compare(locked_packages(before), locked_packages(after), python)
+
+    def _check_locked(self, project: Project, names: Sequence[str]) -> "Lock":
+        """Return the written lock, if it has all of these packages.
+
+        :raises LockError: there is none, or it lacks one.
+        """
+        from envtool.formats.declarations.requirement import normalised
+
+        lock = self._written_lock(project)
+        if lock is None:
+            raise LockError("there is no lock yet, so nothing to upgrade", hint="envtool switch")
+        known = {package.name for package in lock.packages}
+        for name in names:
+            if normalised(name) not in known:
+                from difflib import get_close_matches
+
+                near = get_close_matches(normalised(name), known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"envtool add {name}"
+                raise LockError(f"the lock has no package {name}", hint=hint)
+        return lock
+
     def add(
         self, project: Project, requirements: Sequence[str], *, editable: bool = False
     ) -> tuple[Generation, bool]:
@@ -444,10 +493,12 @@ class Workspace:
 
         return evaluate(asked, self.store)
 
-    def _answer(self, project: Project, text: str | None = None) -> "Answer":
+    def _answer(
+        self, project: Project, text: str | None = None, request: "Request | None" = None
+    ) -> "Answer":
         from envtool.plan.answer import answer
 
-        return answer(self.settings, self.reporter, project, text=text)
+        return answer(self.settings, self.reporter, project, text=text, request=request)
 
     def _realise(self, asked: "Answer", planned: "Evaluation") -> None:
         from envtool.build import bytecode

@@ -10,6 +10,7 @@ from envtool.cli.options import UsageError
 from envtool.cli.render import changes_json, changes_lines, counts_text, plural
 from envtool.cli.session import Session, working_directory
 from envtool.cli.switching import perform_switch
+from envtool.cli.upgrading import add_exclude_newer
 from envtool.errors import EnvtoolError
 
 __all__ = ["add_commands"]
@@ -109,7 +110,7 @@ def _add_lock(commands: "Commands[Parser]") -> None:
     upgrade = parser.add_argument(
         "--upgrade", metavar="NAME", nargs="*", help="take newer versions, of all or of these"
     )
-    parser.add_argument("--exclude-newer", metavar="DATE", help="ignore what came after DATE")
+    add_exclude_newer(parser)
     completed_by(upgrade, "packages")
 
 

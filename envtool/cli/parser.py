@@ -22,10 +22,10 @@ start here:
   envtool add numpy        declare a package, lock it, switch to the new environment
   envtool shell            enter it
 
-declare:      init  add  remove  lock
+declare:      init  add  remove  lock  upgrade
 build:        switch  build
 use:          run  shell  kernel  notebook
-look:         tree  why  generations
+look:         tree  why  outdated  generations
 go back:      rollback
 tidy up:      gc
 underneath:   store
@@ -43,6 +43,12 @@ def _switching(commands: "Commands[Parser]") -> None:
     from envtool.cli import switching
 
     switching.add_commands(commands)
+
+
+def _upgrading(commands: "Commands[Parser]") -> None:
+    from envtool.cli import upgrading
+
+    upgrading.add_commands(commands)
 
 
 def _running(commands: "Commands[Parser]") -> None:
@@ -96,6 +102,7 @@ def _completion(commands: "Commands[Parser]") -> None:
 FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _declaring: ("init", "add", "remove", "lock"),
     _switching: ("switch", "build"),
+    _upgrading: ("upgrade", "outdated"),
     _running: ("run",),
     _shell: ("shell",),
     _looking: ("tree", "why"),

@@ -60,7 +60,10 @@ class Request:
     upgrade: bool | Sequence[str] = False
     """Packages that need not keep their locked versions; all, none, or these."""
     exclude_newer: str | None = None
-    """RFC 3339 date or timestamp; the former lock then has no say."""
+    """RFC 3339 date or timestamp: for the packages in `upgrade`, if it names any.
+
+    Else the former lock has no say.
+    """
     repair: bool = False
     """Replace a lock that is damaged, or for a Python that is not here, instead of refusing it."""
 
@@ -149,7 +152,8 @@ def _previous(written: str | None, place: str, request: Request) -> "Lock | None
     """Return the lock whose versions are kept where they still satisfy."""
     from envtool.formats import lock
 
-    if written is None or request.exclude_newer is not None:
+    whole = isinstance(request.upgrade, bool)
+    if written is None or (request.exclude_newer is not None and whole):
         return None
     return lock.parse(written, path=place)
 

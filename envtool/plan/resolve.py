@@ -76,10 +76,11 @@ def resolve(
     """Return the lock that answers a declaration.
 
     Versions of `previous` are kept where they still satisfy, except for the names in `upgrade`
-    (True is all). `debian` is what the interpreter is made of, if it is Debian's; it need not be
-    realised. `exclude_newer` goes before the declaration's own; the declaration's index
-    goes before `index`, and both before what the host is set up for. `timeout` (seconds of
-    silence) and `retries` are uv's defaults when None, `environ` is this process's own.
+    (True is all). `exclude_newer` goes before the declaration's own; where `upgrade` names
+    packages it holds for these alone. `debian` is what the interpreter is made of, if it is
+    Debian's; it need not be realised. The declaration's index goes before `index`, and both
+    before what the host is set up for. `timeout` (seconds of silence) and `retries` are uv's
+    defaults when None, `environ` is this process's own.
     `cache_dir` is absolute; everything in it can be made again, and the lock does not depend
     on it.
 
@@ -89,6 +90,8 @@ def resolve(
     environ = os.environ if environ is None else environ
     chosen_index = declaration.index or index or configured_index(environ)
     tool = Uv(cache_dir, environ, chosen_index, offline, timeout, retries, runner)
+    names = [] if isinstance(upgrade, bool) else upgrade
+    alone = exclude_newer if names else None
     wish = _Wish(
         declaration,
         tool,
@@ -101,7 +104,8 @@ def resolve(
         ),
         running_program() if debian else interpreter.executable,
         upgrade,
-        exclude_newer or declaration.exclude_newer,
+        declaration.exclude_newer if alone else exclude_newer or declaration.exclude_newer,
+        [(canonicalize_name(name), alone) for name in names] if alone else (),
     )
     packages = wish.packages(previous)
     fetcher = Fetcher(
@@ -154,6 +158,7 @@ class _Wish:
     executable: str
     upgrade: bool | Sequence[str]
     exclude_newer: str | None
+    exclude_newer_of: Sequence[tuple[str, str]]
 
     @property
     def folder(self) -> str:
@@ -195,6 +200,7 @@ class _Wish:
             preferences=render(previous) if previous else None,
             upgrade=self.upgrade,
             exclude_newer=self.exclude_newer,
+            exclude_newer_of=self.exclude_newer_of,
         )
 
     def _ask(self, question: Question, requirements: Sequence[Requirement]) -> Answer:

@@ -66,6 +66,8 @@ class Question:
     upgrade: bool | Sequence[str] = False
     """Names of which the preferences do not count; True is all."""
     exclude_newer: str | None = None
+    exclude_newer_of: Sequence[tuple[str, str]] = ()
+    """The same for single packages: name and time."""
     may_build: bool = False
     """Whether metadata may be had by running a project's or sdist's own code."""
     never_build: Sequence[str] = ()
@@ -142,6 +144,9 @@ class Uv:
             command += ["--default-index", self.index]
         if question.exclude_newer is not None:
             command += [f"--exclude-newer={question.exclude_newer}"]
+        command += [
+            f"--exclude-newer-package={name}={when}" for name, when in question.exclude_newer_of
+        ]
         if not question.may_build:
             command.append("--no-build")
         else:

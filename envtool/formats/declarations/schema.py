@@ -54,9 +54,6 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = re.compile(r"(?:https?://[^\s/?#]+|file:///)\S*")
 _SOURCES = ("host", "debian")
 _INTERPRETER = re.compile(r"host|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
-_DATE = re.compile(
-    r"\d{4}-\d{2}-\d{2}(?P<time>[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2}))?"
-)
 _PINNED = {
     "PATH": "envtool leads it with the environment's programs",
     "PYTHONPATH": "envtool pins it, so that only the environment's packages are importable",
@@ -189,7 +186,9 @@ def _index(table: Table) -> str | None:
 
 
 def _exclude_newer(table: Table) -> str | None:
-    from datetime import date, datetime
+    from datetime import date
+
+    from envtool.formats.cutoff import check_time
 
     value = table.values.get("exclude-newer")
     if isinstance(value, date):  # written without quotes
@@ -198,11 +197,8 @@ def _exclude_newer(table: Table) -> str | None:
         written = table.string("exclude-newer", example="2026-01-31")
     if written is None:
         return None
-    match = _DATE.fullmatch(written)
     try:
-        if match is None:
-            raise ValueError("the form is none of RFC 3339")  # noqa: TRY301 - one message for both
-        datetime.fromisoformat(written.upper())
+        check_time(written)
     except ValueError as error:
         table.fault(
             "exclude-newer",
