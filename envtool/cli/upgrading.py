@@ -20,13 +20,13 @@ def add_commands(commands: "Commands[Parser]") -> None:
         summary="take newer versions, of all packages or of some, and switch",
         text="""
         Locks the newest versions that the declaration allows and that fit together, and switches
-        to them. With names only these move, and what they need to; `envtool rollback` goes back.
+        to them. With names only these move, and what they need to. `envtool outdated` says what
+        there is; `envtool rollback` goes back.
         """,
         examples=[
             ("envtool upgrade", "all of them"),
             ("envtool upgrade numpy pandas", "these two, everything else as it is locked"),
             ("envtool upgrade --exclude-newer 7d", "nothing that is younger than a week"),
-            ("envtool outdated", "look first"),
         ],
     )
     _add_operands(parser)
