@@ -81,7 +81,7 @@ def main(root: str) -> None:
             found = store.database.infos()
         assert found == expected, (line, found)
         for name in os.listdir(os.path.dirname(settings.database)):
-            assert name.startswith(("db.sqlite", "schema", "big-lock")), name
+            assert name.startswith(("db.sqlite", "schema", "big-lock", "reserved")), name
             if ".damaged-" in name:
                 os.unlink(f"{os.path.dirname(settings.database)}/{name}")
     sys.stdout.write(f"{line - 1}\n")
