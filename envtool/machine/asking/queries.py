@@ -182,19 +182,21 @@ def closure_sizes(graph: Graph, sizes: Mapping[StorePath, int]) -> dict[StorePat
     :raises StoreError: there is a cycle.
     """
     order = references_first(graph)
-    totals = dict.fromkeys(order, 0)
+    places = {path: at for at, path in enumerate(order)}
+    below = [[places[reference] for reference in graph[path]] for path in order]
+    totals = [0] * len(order)
     for start in range(0, len(order), _BLOCK):
-        bits = {path: 1 << at for at, path in enumerate(order[start : start + _BLOCK])}
-        weights = _Weights([sizes[path] for path in bits])
-        masks: dict[StorePath, int] = {}
-        for path in order[start:]:
-            mask = bits.get(path, 0)
-            for reference in graph[path]:
-                mask |= masks.get(reference, 0)
+        block = order[start : start + _BLOCK]
+        weights = _Weights([sizes[path] for path in block])
+        masks = [0] * len(order)
+        for at in range(start, len(order)):
+            mask = 1 << at - start if at - start < len(block) else 0
+            for reference in below[at]:
+                mask |= masks[reference]
             if mask:
-                masks[path] = mask
-                totals[path] += weights[mask]
-    return totals
+                masks[at] = mask
+                totals[at] += weights[mask]
+    return dict(zip(order, totals, strict=True))
 
 
 class _Known(dict[str, StorePath]):

@@ -1,7 +1,9 @@
 """The graph of references as DOT and SVG."""
 
 import os
+import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -34,6 +36,16 @@ def test_the_picture_is_what_graphviz_prints(
 ) -> None:
     program(tmp_path, 'echo "<svg>$*"; cat; echo "</svg>"', monkeypatch)
     assert dot.draw("digraph {}") == "<svg>-Tsvg\ndigraph {}</svg>\n"
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz draws, and dot is not on PATH")
+def test_real_graphviz_draws_each_path_and_each_reference() -> None:
+    labels = {A: 'a <"quoted"> & é \\ \\n', B: "two\nlines"}
+    picture = ElementTree.fromstring(dot.draw(dot.render({A: frozenset({B}), B: frozenset()}, labels)))
+    svg = "{http://www.w3.org/2000/svg}"
+    assert picture.tag == f"{svg}svg"
+    assert [each.text for each in picture.iter(f"{svg}title")] == ["closure", A, B, f"{A}->{B}"]
+    assert [each.text for each in picture.iter(f"{svg}text")] == [labels[A], "two", "lines"]
 
 
 def test_without_graphviz_it_says_how_to_get_it(
