@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envtool.kernel import kernelspec
 from envtool.kernel.entering import magics_folder, variables
+from envtool.machine.collecting.retention import Retention
 from envtool.values import replace
 from envtool.workspace import Project, Workspace
 
@@ -61,6 +63,25 @@ def test_the_hosts_python_variables_do_not_reach_a_kernel(
     kernel = start(installed)
     code = "from importlib.util import find_spec; import os; print(find_spec('intruder'), {})"
     assert kernel.printed(code.format("os.environ.get('PYTHONSTARTUP')")) == "None None\n"
+
+
+def test_closure_of_a_running_kernel_is_kept_from_the_collector(
+    workspace: Workspace, declare: "Declare", jupyter: Path, start: "Start"
+) -> None:
+    assert jupyter
+    # No other test has an environment of this name.
+    project = declare("dune", 'dependencies = ["ipykernel"]\n')
+    generation, _ = workspace.switch(project)
+    environment = generation.record.environment
+    closure = set(workspace.store.closure([environment]))
+    kernel = start(kernelspec.install(workspace, project).name)
+    workspace.profile(project).set(workspace.store.add_text("another-generation", b""))
+    pruned = workspace.prune(Retention(), project)
+    assert [each.number for each in pruned] == [1]
+    assert closure.isdisjoint(path for path, _ in workspace.gc_plan().dead)
+    assert kernel.printed("import json.tool; print(json.tool.__name__)") == "json.tool\n"
+    kernel.end()
+    assert environment in {path for path, _ in workspace.gc_plan().dead}
 
 
 def test_an_interrupt_ends_the_cell_and_not_the_kernel(installed: str, start: "Start") -> None:
