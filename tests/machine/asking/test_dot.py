@@ -3,7 +3,7 @@
 import os
 import shutil
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_the_picture_is_what_graphviz_prints(
 @pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz draws, and dot is not on PATH")
 def test_real_graphviz_draws_each_path_and_each_reference() -> None:
     labels = {A: 'a <"quoted"> & é \\ \\n', B: "two\nlines"}
-    picture = ElementTree.fromstring(dot.draw(dot.render({A: frozenset({B}), B: frozenset()}, labels)))
+    picture = ET.fromstring(dot.draw(dot.render({A: frozenset({B}), B: frozenset()}, labels)))
     svg = "{http://www.w3.org/2000/svg}"
     assert picture.tag == f"{svg}svg"
     assert [each.text for each in picture.iter(f"{svg}title")] == ["closure", A, B, f"{A}->{B}"]
