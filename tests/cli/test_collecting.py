@@ -234,3 +234,18 @@ def test_closure_of_a_shell_stays_until_it_ends(
     shell.wait()
     assert envtool("gc").returncode == 0
     assert not os.path.exists(used)
+
+
+@pytest.mark.parametrize("jump", [-3_000_000_000, 0, 5_000_000_000, 100_000_000_000])
+def test_generation_with_an_impossible_date_is_listed_and_gone_back_to(
+    envtool: Any, place: Any, history: list[str], jump: int
+) -> None:
+    profile = place.settings_of().profile(place.project_of())
+    os.utime(profile.generation_link(2), (jump, jump), follow_symlinks=False)
+    assert len(envtool("generations").stdout.splitlines()) == 3
+    assert listed(envtool) == [1, 2, 3]
+    # What is older goes, but for the latest of it.
+    assert envtool("gc", "--older-than", "20d").returncode == 0
+    assert there(history) == ([2, 3] if jump < time.time() else [1, 2, 3])
+    assert envtool("rollback", "2").returncode == 0
+    assert envtool("run", "hello").stdout == "2\n"
