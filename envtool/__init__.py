@@ -5,3 +5,10 @@ cli, kernel, magics / workspace / plan, build / machine / sources / formats / er
 """
 
 __version__ = "0.1.0"
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """Register `%envtool` and `%%envtool`; IPython calls it for `%load_ext envtool`."""
+    from envtool.magics import load_ipython_extension as load
+
+    load(ipython)

@@ -347,7 +347,59 @@ class Workspace:
 
         return self._edit(project, edit)
 
+    def declare(self, project: Project, declared: str) -> tuple[Generation, bool]:
+        """Replace the declaration by another one's TOML, lock and switch."""
+        from envtool.formats.declarations.edit import replace_declaration
+
+        def edit(text: str) -> str:
+            return replace_declaration(text, declared, kind=project.kind, file=project.path)
+
+        return self._edit(project, edit)
+
+    # Data
+
+    def fetch(
+        self, url: str, sha256: str | None, *, project: Project | None = None
+    ) -> "tuple[StorePath, str]":
+        """Put a file of the network into the store; return its path and its hash (SRI).
+
+        With its hash it is a fixed output, fetched only if it is not there yet. A project keeps it
+        for as long as its declaration exists.
+
+        :raises FetchError: it does not arrive, or is another one.
+        """
+        from envtool.build.data import fetch_data
+        from envtool.machine.collecting.data import keep
+
+        with self.store.using(self.reporter.note), self._fetcher() as fetcher:
+            path, found = fetch_data(self.store, fetcher, self.reporter, url, sha256)
+            if project is not None:
+                with self.store.shared(self.reporter.note):
+                    keep(self.settings, project.path, path)
+        return path, found.sri
+
     # Generations
+
+    def difference(
+        self, project: Project, before: int | None = None, after: int | None = None
+    ) -> tuple[int, int, Changes]:
+        """Compare two generations, by default the current one with the one before it.
+
+        Return their numbers and what changed. Given one number only, the other is the current one.
+
+        :raises ProfileError: there is no such generation.
+        """
+        found = {each.number: each.path for each in self.profile(project).generations()}
+        current = self.current(project)
+        if after is None:
+            after = current[0] if current else 0
+        if before is None:
+            before = max((number for number in found if number < after), default=after)
+        for number in (before, after):
+            if number not in found:
+                raise ProfileError(f"there is no generation {number}", hint="envtool generations")
+        old, new = self.record(found[before]), self.record(found[after])
+        return before, after, compare(old.packages, new.packages, (old.python, new.python))
 
     def generations(self, project: Project) -> list[Generation]:
         """Return the project's generations, oldest first, but for those whose object is lost."""
@@ -435,8 +487,11 @@ class Workspace:
 
     def forget_gone(self, *, dry_run: bool = False) -> "list[Pruned]":
         """Forget all generations of environments whose declaration is gone; return them."""
+        from envtool.machine.collecting import data
         from envtool.machine.collecting.retention import forget_gone
 
+        if not dry_run:
+            data.forget_gone(self.settings)
         return forget_gone(self.settings, dry_run=dry_run)
 
     def gc_plan(self, pruned: "Iterable[Pruned]" = (), *, max_freed: int | None = None) -> "GcPlan":

@@ -1,7 +1,7 @@
 """A kernel's command and variables: what the launcher becomes and what a headless run starts.
 
 ipykernel runs in the environment's own Python; of envtool nothing is importable there but the
-one module of magics, which lies in a store object of its own.
+magics, which lie in a store object of their own.
 """
 
 import os
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import envtool
 from envtool.errors import KernelError, StoreError
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MAGICS", "command", "magics_folder", "program", "variables"]
 
-MAGICS = "envtool_magics"
-"""The magics' name inside an environment."""
+MAGICS = "envtool.magics"
+"""The extension of IPython that a kernel begins with."""
+_ROOT = "envtool-magics"
+_BEYOND = b"""
+# An environment may have envtool itself among its packages.
+__path__ = __import__("pkgutil").extend_path(__path__, __name__)
+"""
 
 
 def command(workspace: "Workspace", project: "Project", record: "Record") -> list[str]:
@@ -65,23 +71,30 @@ def magics_folder(workspace: "Workspace") -> str | None:
 
     A root of its own keeps it and says, without the database, that it is there.
     """
-    # Found, not imported: it needs more than a kernel's start may cost.
-    spec = find_spec("envtool.magics")
-    assert spec is not None
-    assert spec.origin is not None
-    with open(spec.origin, "rb") as file:
-        text = file.read()
-    link = f"{workspace.settings.gcroots}/{MAGICS}-{_digest(text)}"
+    files = _files()
+    link = f"{workspace.settings.gcroots}/{_ROOT}-{_digest(files)}"
     if os.path.isdir(link):
         return os.readlink(link)
     try:
-        return _add_magics(workspace, text, link)
+        return _add_magics(workspace, files, link)
     except StoreError:
         # A store that may only be read still has the environment: a kernel without magics.
         return None
 
 
-def _add_magics(workspace: "Workspace", text: bytes, link: str) -> str:
+def _files() -> dict[str, bytes]:
+    """Return the magics' modules by their places: the package itself, which is tiny, and theirs."""
+    # Found, not imported: what is needed there is more than a kernel's start may cost.
+    spec = find_spec(MAGICS)
+    assert spec is not None
+    assert spec.origin is not None
+    folder = os.path.dirname(spec.origin)
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
+    found = {f"envtool/magics/{name}": _contents(f"{folder}/{name}") for name in names}
+    return {"envtool/__init__.py": _contents(envtool.__file__) + _BEYOND, **found}
+
+
+def _add_magics(workspace: "Workspace", files: Mapping[str, bytes], link: str) -> str:
     from tempfile import TemporaryDirectory
 
     from envtool.machine.collecting.roots import add_direct
@@ -92,19 +105,28 @@ def _add_magics(workspace: "Workspace", text: bytes, link: str) -> str:
         TemporaryDirectory(prefix="envtool-magics-") as folder,
         workspace.store.using(),
     ):
-        os.mkdir(f"{folder}/{MAGICS}")
-        with open(f"{folder}/{MAGICS}/__init__.py", "wb") as file:
-            file.write(text)
-        path = workspace.store.add_tree(folder, "envtool-magics")
+        os.makedirs(f"{folder}/envtool/magics")
+        for place, contents in files.items():
+            with open(f"{folder}/{place}", "wb") as file:
+                file.write(contents)
+        path = workspace.store.add_tree(folder, _ROOT)
         with workspace.store.shared():
             add_direct(workspace.settings, os.path.basename(link), path)
     return workspace.physical(path)
 
 
-def _digest(text: bytes) -> str:
+def _contents(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
     from hashlib import sha256
 
-    return sha256(text).hexdigest()[:16]
+    digest = sha256()
+    for place, contents in files.items():
+        digest.update(f"{place}\0{len(contents)}\0".encode() + contents)
+    return digest.hexdigest()[:16]
 
 
 def _spelled(project: "Project", words: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands that write what is wanted: `init`, `add`, `remove`, `lock`."""
+"""The commands that write what is wanted: `init`, `declare`, `add`, `remove`, `lock`."""
 
 import os
 import sys
@@ -21,6 +21,7 @@ NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 def add_commands(commands: "Commands[Parser]") -> None:
     """Add the commands of this family."""
     _add_init(commands)
+    _add_declare(commands)
     _add_add(commands)
     _add_remove(commands)
     _add_lock(commands)
@@ -44,6 +45,24 @@ def _add_init(commands: "Commands[Parser]") -> None:
     )
     parser.add_argument("--name", help="the project's name (default: the folder's)")
     parser.add_argument("--python", metavar="VERSION", help="such as 3.12 (default: envtool's own)")
+
+
+def _add_declare(commands: "Commands[Parser]") -> None:
+    add_command(
+        commands,
+        "declare",
+        _run_declare,
+        summary="replace the declaration by what is read, and switch",
+        text="""
+        Reads a declaration from standard input, puts it in the place of the present one, locks,
+        and switches: the block of a notebook or a script, or a whole envtool.toml. When anything
+        fails the file is as it was. `%%envtool` in a notebook does this with its cell.
+        """,
+        examples=[
+            ("envtool declare < envtool.toml.new", ""),
+            ("echo 'dependencies = [\"six\"]' | envtool -f plot.ipynb declare", "into a notebook"),
+        ],
+    )
 
 
 def _add_add(commands: "Commands[Parser]") -> None:
@@ -174,6 +193,20 @@ def _run_add(session: Session, arguments: Namespace) -> int:
 def _run_remove(session: Session, arguments: Namespace) -> int:
     project, workspace = session.project(), session.workspace()
     return perform_switch(session, project, lambda: workspace.remove(project, arguments.names))
+
+
+def _run_declare(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words
+    if sys.stdin.isatty():
+        raise UsageError(
+            "declare reads a declaration from standard input, which is a terminal",
+            hint="envtool declare < FILE",
+        )
+    project, workspace = session.project(), session.workspace()
+    try:
+        declared = sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise EnvtoolError(f"the declaration is no text: {error.reason}") from error
+    return perform_switch(session, project, lambda: workspace.declare(project, declared))
 
 
 def _run_lock(session: Session, arguments: Namespace) -> int:

@@ -1,9 +1,15 @@
-"""The commands that deal with what was before: `generations`, `rollback`."""
+"""The commands that deal with what was before: `generations`, `diff`, `rollback`."""
 
 from argparse import ArgumentTypeError, Namespace
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
-from envtool.cli.render import generation_json, generation_lines
+from envtool.cli.render import (
+    changes_json,
+    changes_lines,
+    counts_text,
+    generation_json,
+    generation_lines,
+)
 from envtool.cli.session import Session
 
 __all__ = ["add_commands"]
@@ -22,6 +28,26 @@ def add_commands(commands: "Commands[Parser]") -> None:
         """,
         examples=[("envtool generations", ""), ("envtool generations --json", "for a script")],
     )
+    parser = add_command(
+        commands,
+        "diff",
+        _run_diff,
+        summary="show what changed between two generations",
+        text="""
+        Shows the packages that came (+), went (-) or changed (~) from generation A to generation B:
+        by default from the one before the current one to the current one.
+        """,
+        examples=[
+            ("envtool diff", "what the last step changed"),
+            ("envtool diff 2", "from generation 2 to the current one"),
+            ("envtool diff 2 5", ""),
+        ],
+    )
+    for name, letter in (("before", "A"), ("after", "B")):
+        number = parser.add_argument(
+            name, metavar=letter, nargs="?", type=_number, help="number of a generation"
+        )
+        completed_by(number, "generations")
     parser = add_command(
         commands,
         "rollback",
@@ -55,6 +81,20 @@ def _run_generations(session: Session, arguments: Namespace) -> int:  # noqa: AR
     else:
         program = session.program(project)
         terminal.result(f"no generations yet; `{program} switch` makes the first one")
+    return 0
+
+
+def _run_diff(session: Session, arguments: Namespace) -> int:
+    project, terminal = session.project(), session.terminal
+    before, after, changes = session.workspace().difference(
+        project, arguments.before, arguments.after
+    )
+    if terminal.json:
+        shape = {"before": before, "after": after, "changes": changes_json(changes)}
+        terminal.result_json(shape)
+    else:
+        line = f"generation {before} to {after}: {counts_text(changes)}"
+        terminal.result("\n".join([line, *changes_lines(changes, terminal)]))
     return 0
 
 

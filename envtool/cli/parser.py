@@ -22,10 +22,10 @@ start here:
   envtool add numpy        declare a package, lock it, switch to the new environment
   envtool shell            enter it
 
-declare:      init  add  remove  lock  upgrade
+declare:      init  declare  add  remove  lock  upgrade
 build:        switch  build
-use:          run  shell  kernel  notebook
-look:         tree  why  outdated  generations
+use:          run  shell  kernel  notebook  fetch
+look:         tree  why  outdated  generations  diff
 go back:      rollback
 tidy up:      gc
 underneath:   store
@@ -87,6 +87,12 @@ def _kernels(commands: "Commands[Parser]") -> None:
     kernels.add_commands(commands)
 
 
+def _data(commands: "Commands[Parser]") -> None:
+    from envtool.cli import data
+
+    data.add_commands(commands)
+
+
 def _store(commands: "Commands[Parser]", below: str | None = None) -> None:
     from envtool.cli.plumbing import family
 
@@ -100,15 +106,16 @@ def _completion(commands: "Commands[Parser]") -> None:
 
 
 FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
-    _declaring: ("init", "add", "remove", "lock"),
+    _declaring: ("init", "declare", "add", "remove", "lock"),
     _switching: ("switch", "build"),
     _upgrading: ("upgrade", "outdated"),
     _running: ("run",),
     _shell: ("shell",),
     _looking: ("tree", "why"),
-    _history: ("generations", "rollback"),
+    _history: ("generations", "diff", "rollback"),
     _collecting: ("gc",),
     _kernels: ("kernel", "notebook"),
+    _data: ("fetch",),
     _store: ("store",),
     _completion: ("completion",),
 }

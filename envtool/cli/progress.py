@@ -152,6 +152,8 @@ class Progress:
             self._moves = self._terminal.live()
         if self._bars is None and self._moves:
             self._bars = MovingBars(self._terminal)
+        elif self._bars is None and self._terminal.steady:
+            self._bars = SteadyLines(self._terminal, self._clock)
         if self._bars is not None:
             self._bars.show(phase)
 
@@ -210,6 +212,37 @@ class MovingBars:
     def stop(self) -> None:
         """Give the terminal back, cursor and all."""
         self._rich.stop()
+
+
+class SteadyLines:
+    """A line about a phase when it begins and every so often, for a reader that is a program."""
+
+    PAUSE = 0.25
+    """Seconds between two lines of a phase."""
+
+    def __init__(self, terminal: Terminal, clock: Callable[[], float]) -> None:
+        self._terminal = terminal
+        self._clock = clock
+        self._told: dict[Kind, float] = {}
+
+    def show(self, phase: Phase) -> None:
+        """Say how far a phase is, unless that was said a moment ago."""
+        now = self._clock()
+        if now - self._told.get(phase.kind, -self.PAUSE) >= self.PAUSE:
+            self._told[phase.kind] = now
+            self.line(f"{WORDS[phase.kind][0]} {_amount(phase)}".rstrip())
+
+    def drop(self, phase: Phase) -> None:
+        """Forget a finished phase."""
+        self._told.pop(phase.kind, None)
+
+    def line(self, text: str) -> None:
+        """Print a line, at once."""
+        self._terminal.say(text)
+        sys.stderr.flush()
+
+    def stop(self) -> None:
+        """Do nothing: lines need no end."""
 
 
 def _rich_progress(*, colors: bool) -> "RichProgress":

@@ -36,6 +36,8 @@ class Terminal:
         self.verbose = options.verbose
         self.display: Display | None = None
         """What moves on stderr at the moment; it has to leave before anything else is printed."""
+        self.steady = environ.get("ENVTOOL_PROGRESS") == "lines"
+        """Whoever reads the lines, such as a notebook's cell, wants to know how far the work is."""
         self._color = options.color
         self._environ = environ
 

@@ -182,3 +182,15 @@ def test_a_dumb_terminal_gets_lines() -> None:
 def test_every_kind_of_step_has_its_words(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
     work(progress(), kind, [10])
     assert capsys.readouterr().err.split()[1] == "1"
+
+
+def test_a_program_that_asks_for_lines_hears_how_far_each_phase_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ticks = itertools.count(0.0, 2.0)
+    terminal = Terminal(Options(), {"ENVTOOL_PROGRESS": "lines"})
+    work(Progress(terminal, clock=lambda: next(ticks)), "fetch", [3000, 1000])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "fetching 0/2"
+    assert "fetching 1/2, 3.0 kB of 4.0 kB" in lines
+    assert lines[-1].startswith("fetched 2 artifacts, 4.0 kB in ")

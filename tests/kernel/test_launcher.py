@@ -48,7 +48,7 @@ def test_everything_in_a_kernel_agrees_where_it_runs(
 def test_nothing_of_envtools_own_is_importable_in_a_kernel(installed: str, start: "Start") -> None:
     code = "from importlib.util import find_spec; print([n for n in {} if find_spec(n)])"
     kernel = start(installed)
-    names = ["envtool", "tomlkit", "rich", "nbclient", "pytest"]
+    names = ["envtool.workspace", "envtool.cli", "tomlkit", "rich", "nbclient", "pytest"]
     assert kernel.printed(code.format(names)) == "[]\n"
 
 
@@ -248,29 +248,6 @@ def test_a_kernel_that_was_mended_works_after_a_restart(
 
 
 # The magics
-
-
-def test_the_magic_shows_the_environment_of_the_kernel(
-    workspace: Workspace, with_kernel: Project, installed: str, start: "Start"
-) -> None:
-    kernel = start(installed)
-    status = kernel.printed("print(get_ipython().run_line_magic('envtool', 'status'))")
-    assert "this kernel runs in generation 1\n" in status
-    assert with_kernel.path in status
-    why = kernel.printed("print(get_ipython().run_line_magic('envtool', 'why traitlets'))")
-    assert "ipykernel → traitlets" in why
-    tree = "get_ipython().run_line_magic('envtool', 'tree')._repr_html_()"
-    assert "<td>ipykernel</td>" in kernel.printed(f"print({tree})")
-    workspace.add(with_kernel, ["six"])
-    moved_on = kernel.printed("print(get_ipython().run_line_magic('envtool', ''))")
-    assert "the current one is 2: restart the kernel" in moved_on
-
-
-def test_the_magic_tells_why_it_has_no_answer(installed: str, start: "Start") -> None:
-    kernel = start(installed)
-    line = "print(get_ipython().run_line_magic('envtool', {!r}))"
-    assert "nothing in the declaration" in kernel.printed(line.format("why nonsense"))
-    assert kernel.printed(line.format("dance")).startswith("usage: %envtool status")
 
 
 def test_a_store_that_takes_no_object_gives_a_kernel_without_magics(

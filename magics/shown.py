@@ -1,0 +1,91 @@
+"""What a magic shows: tables and sentences, as text in a console and HTML in a notebook."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["Refused", "Shown", "changes", "counts", "size_text"]
+
+
+class Shown:
+    """A title, a table and sentences below it; any of the latter two may be empty."""
+
+    def __init__(
+        self,
+        title: str,
+        header: Sequence[str] = (),
+        rows: Sequence[Sequence[str]] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.title = title
+        self.header = list(header)
+        self.rows = [list(row) for row in rows]
+        self.notes = list(notes)
+
+    def __repr__(self) -> str:
+        """Return the text for consoles and for front ends without HTML."""
+        lines = [self.header, *self.rows] if self.rows else []
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        aligned = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.title, *filter(None, aligned), *self.notes])
+
+    def _repr_html_(self) -> str:
+        def line(cells: Sequence[str], tag: str) -> str:
+            inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+            return f"<tr>{inner}</tr>"
+
+        text = f"<p>{_marked(self.title)}</p>"
+        if self.rows:
+            header = line(self.header, "th") if any(self.header) else ""
+            body = "".join(line(row, "td") for row in self.rows)
+            text += f"<table>{header}{body}</table>"
+        return text + "".join(f"<p>{_marked(note)}</p>" for note in self.notes)
+
+
+class Refused(Exception):  # noqa: N818 - its name is what a user reads
+    """The program could not answer; its text is for the user, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"envtool: {self}"]
+
+
+def changes(found: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return a row for each package that came, went or changed: sign, name, version, size."""
+    rows = [
+        ("+", one["name"], one["version"] or "", size_text(one["size"])) for one in found["added"]
+    ]
+    rows += [("-", one["name"], one["version"] or "", "") for one in found["removed"]]
+    for one in found["changed"]:
+        old, new = one["before"], one["after"]
+        versions = (
+            f"{old['version']} → {new['version']}"
+            if old["version"] != new["version"]
+            else f"{new['version'] or ''} (other build)"
+        )
+        rows.append(("~", new["name"], versions, size_text(new["size"])))
+    python = found["python"]
+    if python["before"] is not None and python["before"] != python["after"]:
+        rows.append(("~", "python", f"{python['before']} → {python['after']}", ""))
+    return rows
+
+
+def counts(found: Mapping[str, Any]) -> str:
+    """Return changes in a word, such as `+3 -1 ~2`; `=` when there are none."""
+    kinds = (("+", "added"), ("-", "removed"), ("~", "changed"))
+    return " ".join(f"{sign}{len(found[key])}" for sign, key in kinds if found[key]) or "="
+
+
+def size_text(size: int | None) -> str:
+    """Return bytes as people say them; empty when unknown."""
+    if size is None:
+        return ""
+    return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{size / 1000:.1f} kB"  # noqa: PLR2004 - where three digits end
+
+
+def _marked(text: str) -> str:
+    """Return HTML: what stands between backquotes is code."""
+    parts = html.escape(text).replace("\n", "<br>").split("`")
+    return "".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))

@@ -1,0 +1,205 @@
+"""`%envtool` in real kernels."""
+
+import hashlib
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envtool.formats.declarations.template import template
+from envtool.kernel import kernelspec
+from envtool.workspace import Project, Workspace, open_project
+
+if TYPE_CHECKING:
+    from kernel.conftest import Declare, Session, Start  # noqa: TID251 - tests/kernel
+
+
+Message = dict[str, Any]
+
+
+@pytest.fixture
+def kernel(installed: str, start: "Start") -> "Session":
+    """Return a kernel of a project that declares ipykernel only."""
+    return start(installed)
+
+
+def refused(kernel: "Session", code: str) -> str:
+    """Return what a cell is refused with."""
+    content, _ = kernel.run(code)
+    assert content["status"] == "error", content
+    assert content["ename"] == "Refused"
+    return "\n".join(content["traceback"])
+
+
+def shown(kernel: "Session", code: str) -> str:
+    """Return the text that the one output of a cell shows in the end."""
+    texts: list[str] = []
+
+    def keep(message: Message) -> None:
+        if message["msg_type"] == "display_data":
+            texts.append("")
+        if message["msg_type"] in {"display_data", "update_display_data"}:
+            texts[-1] = message["content"]["data"]["text/plain"]
+        assert message["msg_type"] != "error", message["content"]
+
+    kernel.client.execute_interactive(code, timeout=60, output_hook=keep)
+    (text,) = texts
+    return text
+
+
+def table(kernel: "Session", line: str) -> str:
+    """Return the text of what a line shows as its result."""
+    return kernel.printed(f"print(get_ipython().run_line_magic('envtool', {line!r}))")
+
+
+def test_it_shows_the_environment_of_the_kernel(
+    workspace: Workspace, with_kernel: Project, kernel: "Session"
+) -> None:
+    status = table(kernel, "status")
+    assert "this kernel runs in generation 1\n" in status
+    assert with_kernel.path in status
+    assert "ipykernel → traitlets" in table(kernel, "why traitlets")
+    tree = "get_ipython().run_line_magic('envtool', 'tree')._repr_html_()"
+    assert "<td>ipykernel</td>" in kernel.printed(f"print({tree})")
+    workspace.add(with_kernel, ["six"])
+    assert "the current one is 2: restart the kernel" in table(kernel, "")
+
+
+def test_it_refuses_with_the_reason_and_without_a_traceback(kernel: "Session") -> None:
+    assert "nothing in the declaration" in refused(kernel, "%envtool why nonsense")
+    assert refused(kernel, "%envtool dance").startswith("envtool: there is no `%envtool dance`")
+    assert refused(kernel, "%envtool why").endswith("usage: %envtool why NAME")
+    assert "not-a-package-of-anyone" in refused(kernel, "%envtool add not-a-package-of-anyone")
+
+
+def test_what_is_added_can_be_imported_at_once_and_goes_with_a_rollback(
+    with_kernel: Project, kernel: "Session"
+) -> None:
+    told = shown(kernel, "%envtool add iniconfig")
+    assert told.startswith("generation 2: +1\n")
+    assert "+  iniconfig  " in told
+    assert told.endswith("no restart needed")
+    assert 'dependencies = ["ipykernel", "iniconfig"]' in Path(with_kernel.path).read_text()
+    # Importing it leaves it loaded, which a rollback would then have to respect.
+    found = "from importlib.util import find_spec; print(find_spec('iniconfig') is not None)"
+    assert kernel.printed(found) == "True\n"
+    assert kernel.printed("!python -c 'import iniconfig; print(6 * 7)'") == "42\n"
+    assert "this kernel runs in generation 2\n" in table(kernel, "status")
+    assert shown(kernel, "%envtool rollback  # to 1").endswith("no restart needed")
+    assert kernel.printed(found) == "False\n"
+    assert kernel.printed("import os; print(os.environ['ENVTOOL_GENERATION'])") == "1\n"
+
+
+def test_an_added_module_is_the_one_of_the_new_generation(kernel: "Session") -> None:
+    shown(kernel, "%envtool add iniconfig")
+    kernel.printed("import iniconfig")
+    place = "import os; print(os.environ['ENVTOOL_ENVIRONMENT'] in iniconfig.__file__)"
+    assert kernel.printed(place) == "True\n"
+    version = "from importlib.metadata import version; print(version('iniconfig'))"
+    assert kernel.printed(version)[0].isdigit()
+
+
+def test_what_is_loaded_and_changes_needs_a_restart_and_stays_until_then(
+    workspace: Workspace, declare: "Declare", jupyter: Path, start: "Start"
+) -> None:
+    project = declare("old", 'dependencies = ["ipykernel", "iniconfig<2"]\n')
+    workspace.switch(project)
+    kernel = start(kernelspec.install(workspace, project).name)
+    assert kernel.printed("import iniconfig; print(iniconfig.__name__)") == "iniconfig\n"
+    told = shown(kernel, "%envtool add 'iniconfig>=2'")
+    assert "~  iniconfig  1.1.1 → 2" in told
+    assert "restart the kernel to enter it: iniconfig changes and is loaded" in told
+    assert told.endswith("as generation 1 has it")
+    version = "from importlib.metadata import version; print(version('iniconfig'))"
+    assert kernel.printed(version) == "1.1.1\n"
+    kernel.manager.restart_kernel(now=True)
+    kernel.client.wait_for_ready(timeout=60)
+    assert kernel.printed(version).startswith("2")
+    assert "this kernel runs in generation 2\n" in table(kernel, "status")
+
+
+def test_what_is_not_loaded_may_change_without_a_restart(
+    workspace: Workspace, declare: "Declare", jupyter: Path, start: "Start"
+) -> None:
+    project = declare("old", 'dependencies = ["ipykernel", "iniconfig<2"]\n')
+    workspace.switch(project)
+    kernel = start(kernelspec.install(workspace, project).name)
+    shown(kernel, "%envtool add 'iniconfig>=2'")
+    version = "from importlib.metadata import version; print(version('iniconfig'))"
+    assert kernel.printed(version).startswith("2")
+    assert "~  iniconfig  1.1.1 → 2" in table(kernel, "diff 1 2")
+
+
+def test_what_cannot_be_added_leaves_no_output_and_no_change(
+    with_kernel: Project, kernel: "Session"
+) -> None:
+    before = Path(with_kernel.path).read_text()
+    assert "not-a-package-of-anyone" in refused(kernel, "%envtool add not-a-package-of-anyone")
+    assert Path(with_kernel.path).read_text() == before
+    assert "this kernel runs in generation 1\n" in table(kernel, "status")
+
+
+def test_a_cell_can_be_the_declaration(with_kernel: Project, kernel: "Session") -> None:
+    told = shown(kernel, '%%envtool\ndependencies = ["ipykernel", "iniconfig"]\n')
+    assert told.startswith("generation 2: +1\n")
+    assert kernel.printed("import iniconfig; print(iniconfig.__name__)") == "iniconfig\n"
+    assert Path(with_kernel.path).read_text() == 'dependencies = ["ipykernel", "iniconfig"]\n'
+    assert "declaration:1: not TOML" in refused(kernel, "%%envtool\ndependencies = [\n")
+
+
+def test_a_notebook_of_its_own_gets_the_cells_block(
+    workspace: Workspace, tmp_path: Path, jupyter: Path, start: "Start"
+) -> None:
+    path = tmp_path / "tarn.ipynb"
+    path.write_text(template("tarn", "3.11", "notebook-cell").replace("==3.11.*", ">=3.11"))
+    project = open_project("/", file=str(path))
+    workspace.switch(project)
+    kernel = start(kernelspec.install(workspace, project).name)
+    shown(kernel, '%%envtool\n# /// script\n# dependencies = ["iniconfig"]\n# ///')
+    assert '"# dependencies = [\\"iniconfig\\"]' in path.read_text()
+    assert kernel.printed("import iniconfig; print(iniconfig.__name__)") == "iniconfig\n"
+
+
+def test_data_are_fetched_by_hash_and_their_path_can_be_kept(
+    kernel: "Session", tmp_path: Path, workspace: Workspace
+) -> None:
+    data = tmp_path / "lake data.csv"
+    data.write_text("depth\n31\n")
+    digest = "sha256-" + b64encode(hashlib.sha256(data.read_bytes()).digest()).decode()
+    url = data.as_uri()
+    assert f"%envtool fetch {url} {digest}\n" in kernel.printed(f"x = %envtool fetch {url}")
+    assert kernel.printed(f"path = %envtool fetch {url} {digest}\nprint(open(path).read())") == (
+        "depth\n31\n\n"
+    )
+    data.unlink()  # it is in the store, and stays there
+    assert kernel.printed(f"path = %envtool fetch {url} {digest}\nprint(path)").startswith(
+        workspace.settings.store
+    )
+    wrong = "sha256-" + b64encode(bytes(32)).decode()
+    assert "cannot be read" in refused(kernel, f"%envtool fetch {url} {wrong}")
+
+
+def test_a_line_of_shell_runs_in_the_current_generation(
+    with_kernel: Project, kernel: "Session"
+) -> None:
+    assert kernel.printed("%envtool shell echo $ENVTOOL_GENERATION '| tr 1 2'") == "2\n"
+    assert "`false` ended with 1" in refused(kernel, "%envtool shell false")
+    told = table(kernel, "shell")
+    assert told.startswith("in a terminal: `")
+    assert with_kernel.path in told
+
+
+def test_it_can_be_loaded_by_its_name(kernel: "Session") -> None:
+    kernel.printed("%reload_ext envtool")
+    assert "generation 1" in table(kernel, "status")
+    completed = kernel.client.complete("%envtool ro", reply=True, timeout=60)
+    assert "rollback" in completed["content"]["matches"]
+
+
+def test_it_costs_a_kernel_little(kernel: "Session") -> None:
+    code = "import sys; print(sorted(n for n in sys.modules if n.partition('.')[0] == 'envtool'))"
+    expected = ["envtool", *(f"envtool.magics{n}" for n in ["", ".commands", ".moving"])]
+    assert (
+        kernel.printed(code) == f"{[*expected, 'envtool.magics.program', 'envtool.magics.shown']}\n"
+    )
