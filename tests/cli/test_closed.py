@@ -21,6 +21,8 @@ from envtool.machine.sandbox import Sandbox, View
 if TYPE_CHECKING:
     from cli.conftest import Place, Run
 
+Started = Callable[..., subprocess.CompletedProcess[str]]
+
 CLOSED = """\
 name = "demo"
 python = "3.11"
@@ -228,7 +230,7 @@ def as_another_user() -> list[str]:
 
 
 @pytest.fixture
-def other(closed: "Run", place: "Place") -> "Iterator[tuple[Place, Run]]":
+def other(closed: "Run", place: "Place") -> "Iterator[tuple[Place, Started]]":
     """Return the project of another user, whose root has a longer path with spaces in it."""
     folder = tempfile.TemporaryDirectory(prefix="envtool of another user, who may not enter ours ")
     home = Path(folder.name)
@@ -270,7 +272,7 @@ def objects(place: "Place") -> dict[str, str]:
 
 
 def test_another_user_with_a_longer_root_has_the_same_objects(
-    closed: "Run", place: "Place", other: "tuple[Place, Run]", tmp_path: Path
+    closed: "Run", place: "Place", other: "tuple[Place, Started]", tmp_path: Path
 ) -> None:
     theirs, run = other
     ended = run("switch")
