@@ -3,6 +3,7 @@
 from argparse import REMAINDER, Namespace
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
+from envtool.cli.isolating import FLAGS, add_isolation
 from envtool.cli.options import Options
 from envtool.cli.run import run
 from envtool.cli.session import Session
@@ -26,11 +27,15 @@ def add_run(commands: "Commands[Parser]") -> None:
             ("envtool run python -m pytest -q", "a command of the environment"),
             ("envtool -e docs run make html", "in the environment named docs"),
             ("envtool run plot.py", "a script that declares what it needs"),
+            ("envtool run --isolated --no-network python -c 'print(42)'", "kept to itself"),
         ],
     )
+    add_isolation(parser)
     command = parser.add_argument("command", metavar="CMD", nargs=REMAINDER, help="the command")
     completed_by(command, "commands")
 
 
 def _run(session: Session, arguments: Namespace) -> int:
-    return run(Options.of(vars(arguments)), arguments.command, session.terminal)
+    named = vars(arguments)
+    asked = [flag for flag in FLAGS if named[flag[2:].replace("-", "_")]]
+    return run(Options.of(named), [*asked, *arguments.command], session.terminal)

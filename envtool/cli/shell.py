@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, NoReturn, cast
 
 from envtool.cli.arguments import Commands, Parser, add_command
-from envtool.cli.run import execute, locate
+from envtool.cli.becoming import execute, locate
+from envtool.cli.isolating import Isolation, add_isolation, plain_shell, start
 from envtool.cli.session import Session
 from envtool.errors import EnvtoolError
 from envtool.formats.activation import EnvironmentChange, change, compose
@@ -48,6 +49,7 @@ def add_shell(commands: "Commands[Parser]") -> None:
     parser.add_argument(
         "--run", dest="line", metavar="CMD", help="run a line of shell instead of entering"
     )
+    add_isolation(parser)
 
 
 def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
@@ -57,6 +59,20 @@ def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
     shell, path = find_shell(arguments.shell, os.environ)
     _mention_hook(session, record)
     session.terminal.flush()
+    isolation = Isolation.of(vars(arguments))
+    if isolation:
+        words, environ = plain_shell(shell, path, record.name, entered.apply(os.environ))
+        if arguments.line is not None:
+            words = [path, "-c", arguments.line]
+        start(
+            isolation,
+            words,
+            environ,
+            workspace=workspace,
+            project=project,
+            record=record,
+            system=True,
+        )
     if arguments.line is not None:
         run_in_shell(
             arguments.line, entered, record.name, shell=shell, path=path, environ=os.environ

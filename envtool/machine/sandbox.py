@@ -16,7 +16,16 @@ from typing import IO
 from envtool.errors import SandboxError
 from envtool.values import value
 
-__all__ = ["HOME", "Sandbox", "View", "arguments", "host_system", "require", "run"]
+__all__ = [
+    "HOME",
+    "Sandbox",
+    "View",
+    "arguments",
+    "explain_denial",
+    "host_system",
+    "require",
+    "run",
+]
 
 HOME = "/homeless-shelter"
 """Does not exist inside, so that what asks for a home fails rather than leaks."""
@@ -95,9 +104,14 @@ def require(path: str) -> str:
     )
     if tried.returncode != 0:
         said = tried.stderr.decode(errors="replace").strip().removeprefix("bwrap: ")
-        reason, hint = _denial("/proc/sys") or (said, _CONTAINER)
+        reason, hint = explain_denial(said)
         raise SandboxError(f"this machine denies a sandbox: {reason}", hint=hint)
     return found
+
+
+def explain_denial(said: str) -> tuple[str, str]:
+    """Return why namespaces are denied and what allows them; `said` is what the kernel said."""
+    return _denial("/proc/sys") or (said, _CONTAINER)
 
 
 _CONTAINER = "in a container, allow it user namespaces, for instance --security-opt seccomp=…"

@@ -1,0 +1,77 @@
+"""Become another program: found as a shell finds it, with exit code, signals and terminal its own.
+
+On the way of every `envtool run`: nothing here may import what that does not need.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+__all__ = ["execute", "locate"]
+
+
+def execute(words: Sequence[str], environ: Mapping[str, str], *, fresh: bool = False) -> NoReturn:
+    """Replace this process by a program found on the new PATH.
+
+    :param fresh: whether to suggest adding a package when the program is not found.
+    :raises CommandError: when it is not found (127) or cannot be executed (126).
+    """
+    path = locate(words[0], environ)
+    if path is None:
+        _not_found(words[0], suggest=fresh)
+    _restore_signals()
+    try:
+        os.execve(path, list(words), dict(environ))  # noqa: S606 - to become it is the point
+    except OSError as error:
+        _not_executable(path, error, environ)
+
+
+def locate(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the program's path as a shell would find it; None when there is none."""
+    if "/" in name:
+        return name if os.path.exists(name) else None
+    for folder in environ.get("PATH", os.defpath).split(":"):
+        path = os.path.join(folder or ".", name)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    return None
+
+
+def _restore_signals() -> None:
+    """Undo what Python ignores at its start: an ignored signal stays ignored across exec."""
+    import signal
+
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    sys.stdout.flush()
+
+
+def _not_found(name: str, *, suggest: bool) -> NoReturn:
+    from envtool.cli.failure import CommandError
+
+    if "/" in name or not suggest:
+        raise CommandError(f"there is no program {name}", code=127)
+    raise CommandError(
+        f"there is no command {name} in the environment, nor elsewhere on PATH",
+        hint=f"if a package provides it: `envtool add {name}`",
+        code=127,
+    )
+
+
+def _not_executable(path: str, error: OSError, environ: Mapping[str, str]) -> NoReturn:
+    from envtool.cli.failure import CommandError
+
+    why, hint = error.strerror, None
+    if isinstance(error, FileNotFoundError):
+        why = "the interpreter that its first line names does not exist"
+        if _is_elf(path):
+            why = "the dynamic loader that it names does not exist"
+            if path.startswith(environ.get("ENVTOOL_ENVIRONMENT", path) + "/"):
+                hint = "realise it again: envtool switch"
+    raise CommandError(f"{path} cannot be executed: {why}", hint=hint, code=126) from error
+
+
+def _is_elf(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"

@@ -1,1 +1,0 @@
-"""A lock in the forms of other tools."""

@@ -1,1 +1,0 @@
-"""Declarations and locks of other tools, read for what they ask for."""
