@@ -25,6 +25,7 @@ start here:
 declare:      init  declare  add  remove  lock  upgrade
 build:        switch  build
 use:          run  shell  kernel  notebook  fetch
+in a prompt:  print-env
 look:         tree  why  outdated  generations  diff
 go back:      rollback
 tidy up:      gc
@@ -61,6 +62,12 @@ def _shell(commands: "Commands[Parser]") -> None:
     from envtool.cli import shell
 
     shell.add_shell(commands)
+
+
+def _printing(commands: "Commands[Parser]") -> None:
+    from envtool.cli import printing
+
+    printing.add_print_env(commands)
 
 
 def _looking(commands: "Commands[Parser]") -> None:
@@ -111,6 +118,7 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _upgrading: ("upgrade", "outdated"),
     _running: ("run",),
     _shell: ("shell",),
+    _printing: ("print-env",),
     _looking: ("tree", "why"),
     _history: ("generations", "diff", "rollback"),
     _collecting: ("gc",),

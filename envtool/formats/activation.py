@@ -96,15 +96,18 @@ class EnvironmentChange:
         yield from (name.removesuffix(ANY) for name in self.removed)
         yield from (name for name, _ in self.prepended)
 
-    def _json(self) -> str:
-        import json
-
-        shape = {
+    def shape(self) -> dict[str, dict[str, str] | dict[str, list[str]] | list[str]]:
+        """Return the change as JSON has it (`render`)."""
+        return {
             "prepend": {name: list(entries) for name, entries in self.prepended},
             "set": dict(self.assigned),
             "unset": list(self.removed),
         }
-        return json.dumps(shape, indent=2, sort_keys=True) + "\n"
+
+    def _json(self) -> str:
+        import json
+
+        return json.dumps(self.shape(), indent=2, sort_keys=True) + "\n"
 
 
 def change(
