@@ -11,7 +11,6 @@ import pytest
 
 from envtool.formats.activation import change
 
-
 SHELLS = {
     "bash": ["bash", "--norc", "--noprofile", "-c"],
     "zsh": ["zsh", "-f", "-c"],
