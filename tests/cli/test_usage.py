@@ -11,6 +11,7 @@ from envtool.cli.parser import FAMILIES, make_parser
 PLAIN = ["init", "add", "remove", "lock", "switch", "build", "run", "shell", "tree", "why"]
 PLAIN += ["upgrade", "outdated", "generations", "rollback", "gc", "completion"]
 PLAIN += ["declare", "diff", "fetch"]
+PLAIN += ["print-env"]
 COMMANDS = [*PLAIN, "kernel", "notebook", "store"]
 EVERY = [[name] for name in PLAIN]
 EVERY += [["kernel", "install"], ["kernel", "list"], ["kernel", "remove"], ["notebook", "run"]]
