@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from envtool.machine.store import Store
     from envtool.plan.answer import Answer, Request
     from envtool.plan.evaluate import Evaluation
+    from envtool.plan.exporting import ExportForm
 
 __all__ = [
     "Changes",
@@ -203,6 +204,19 @@ class Workspace:
         former = locked_packages(before) if before else []
         python = (before.python.version if before else None, lock.python.version)
         return lock, compare(former, locked_packages(lock), python)
+
+    def export(self, project: Project, form: "ExportForm", *, hashes: bool = True) -> str:
+        """Return the lock in the form of another tool; `hashes` is for requirements only.
+
+        :raises LockError: there is no lock, it is stale, or the form cannot hold it.
+        """
+        from envtool.plan.exporting import export
+
+        self.check_lock(project)
+        lock = self._written_lock(project)
+        assert lock is not None, "it was checked"
+        declaration = projects.read(project.path, project.kind, project.environment)
+        return export(lock, declaration, form, hashes=hashes)
 
     def check_lock(self, project: Project) -> None:
         """Check that the lock answers the declaration.

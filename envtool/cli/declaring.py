@@ -36,15 +36,22 @@ def _add_init(commands: "Commands[Parser]") -> None:
         text="""
         Writes a short envtool.toml with comments that say what may stand in it. Nothing is
         overwritten; a pyproject.toml with [project] is a declaration already and needs no other.
+        With --from it asks for what another tool's file does, and says what it had to leave:
+        requirements.txt, environment.yml, poetry.lock, uv.lock, Pipfile.lock, a virtual
+        environment, or what a notebook or script imports.
         """,
         examples=[
             ("envtool init", "in this folder, named after it"),
             ("envtool init --python 3.12", "for a certain Python"),
             ("envtool -C analysis init", "in another folder"),
+            ("envtool init --from requirements.txt", "from what another tool was told"),
+            ("envtool init --from .venv", "from a virtual environment as it is"),
         ],
     )
     parser.add_argument("--name", help="the project's name (default: the folder's)")
     parser.add_argument("--python", metavar="VERSION", help="such as 3.12 (default: envtool's own)")
+    carried = parser.add_argument("--from", metavar="PATH", dest="origin", help="take over from")
+    completed_by(carried, "files")
 
 
 def _add_declare(commands: "Commands[Parser]") -> None:
@@ -142,19 +149,37 @@ def _run_init(session: Session, arguments: Namespace) -> int:
     path = os.path.join(folder, "envtool.toml")
     if os.path.lexists(path):
         raise EnvtoolError(f"{path} exists and is not overwritten", hint="envtool add NAME")
-    if _is_project(os.path.join(folder, "pyproject.toml")):
+    if arguments.origin is None and _is_project(os.path.join(folder, "pyproject.toml")):
         return _report_init(session, os.path.join(folder, "pyproject.toml"), written=False)
     name = _project_name(arguments.name or os.path.basename(folder))
     python = arguments.python or f"{sys.version_info.major}.{sys.version_info.minor}"
-    text = template(name, python, "envtool.toml")
+    left: tuple[str, ...] = ()
+    if arguments.origin is None:
+        text = template(name, python, "envtool.toml")
+    else:
+        from envtool.cli.carrying import taken_over
+
+        text, left = taken_over(arguments.origin, name, arguments.python, python, folder)
     parse(text, path=path, kind="envtool.toml")  # --python may be nonsense
     write_declaration(path, text)
-    return _report_init(session, path, written=True)
+    return _report_init(session, path, written=True, left=left, full=arguments.origin is not None)
 
 
-def _report_init(session: Session, path: str, *, written: bool) -> int:
+def _report_init(
+    session: Session,
+    path: str,
+    *,
+    written: bool,
+    left: tuple[str, ...] = (),
+    full: bool = False,
+) -> int:
+    for line in left:
+        session.terminal.say(f"not carried over: {line}")
     if session.terminal.json:
-        session.terminal.result_json({"declaration": path, "written": written})
+        shape = {"declaration": path, "written": written, "left": list(left)}
+        session.terminal.result_json(shape)
+    elif full:
+        session.terminal.result(f"wrote {path}\nnext: look at it, then `envtool switch`")
     elif written:
         session.terminal.result(f"wrote {path}\nnext: `envtool add numpy`, then `envtool shell`")
     else:

@@ -28,6 +28,7 @@ use:          run  shell  kernel  notebook  fetch
 in a prompt:  print-env
 look:         tree  why  outdated  generations  diff
 go back:      rollback
+hand over:    export
 tidy up:      gc
 underneath:   store
 
@@ -50,6 +51,12 @@ def _upgrading(commands: "Commands[Parser]") -> None:
     from envtool.cli import upgrading
 
     upgrading.add_commands(commands)
+
+
+def _carrying(commands: "Commands[Parser]") -> None:
+    from envtool.cli import carrying
+
+    carrying.add_commands(commands)
 
 
 def _running(commands: "Commands[Parser]") -> None:
@@ -116,6 +123,7 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _declaring: ("init", "declare", "add", "remove", "lock"),
     _switching: ("switch", "build"),
     _upgrading: ("upgrade", "outdated"),
+    _carrying: ("export",),
     _running: ("run",),
     _shell: ("shell",),
     _printing: ("print-env",),

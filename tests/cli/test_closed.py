@@ -5,7 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,8 @@ from envtool.machine.sandbox import Sandbox, View
 
 if TYPE_CHECKING:
     from cli.conftest import Place, Run
+
+Started = Callable[..., subprocess.CompletedProcess[str]]
 
 CLOSED = """\
 name = "demo"
@@ -187,8 +192,6 @@ def test_verify_repairs_a_damaged_interpreter(name: str, closed: "Run", place: "
 
 
 def test_a_notebook_client_starts_its_kernel(closed: "Run", place: "Place") -> None:
-    import sys
-
     assert closed("kernel", "install").returncode == 0
     done = subprocess.run(
         [sys.executable, "-c", KERNEL, PROVED],
@@ -216,3 +219,80 @@ def test_it_runs_where_there_is_nothing_but_the_store(
             output.seek(0)
             said: Any = output.read().decode()
         assert (status, said.strip().splitlines()[-1]) == (0, SAID), said
+
+
+def as_another_user() -> list[str]:
+    """Return what makes root's processes another user's, who may yet read the code under test."""
+    if os.geteuid() != 0:
+        return []
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    return [*words, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+
+@pytest.fixture
+def other(closed: "Run", place: "Place") -> "Iterator[tuple[Place, Started]]":
+    """Return the project of another user, whose root has a longer path with spaces in it."""
+    folder = tempfile.TemporaryDirectory(prefix="envtool of another user, who may not enter ours ")
+    home = Path(folder.name)
+    theirs = replace(place, home=home, root=home / "share/envtool", project=home / "demo")
+    theirs.project.mkdir(parents=True)
+    for name in ("envtool.toml", "pylock.toml"):
+        shutil.copyfile(place.project / name, theirs.project / name)
+    for path in (home, *home.rglob("*")):
+        if as_another_user():
+            os.chown(path, 65534, 65534)
+    theirs.environ = {**place.environ, "HOME": str(home), "ENVTOOL_ROOT": str(theirs.root)}
+
+    def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*as_another_user(), sys.executable, "-m", "envtool", *words],
+            cwd=theirs.project,
+            env=theirs.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+
+    with folder:
+        yield theirs, run
+
+
+def objects(place: "Place") -> dict[str, str]:
+    """Return the NAR hashes of the current environment's closure, local outputs aside."""
+    workspace = place.settings_of()
+    current = workspace.current(place.project_of())
+    assert current is not None
+    with workspace.store as store:
+        infos = store.infos(store.closure([current[1].environment]))
+        return {
+            str(path): "local" if path.name.endswith(("-local", "-env")) else info.nar_hash.sri
+            for path, info in infos.items()
+        }
+
+
+def test_another_user_with_a_longer_root_has_the_same_objects(
+    closed: "Run", place: "Place", other: "tuple[Place, Started]", tmp_path: Path
+) -> None:
+    theirs, run = other
+    ended = run("switch")
+    assert ended.returncode == 0, ended.stderr
+    ended = run("run", "python", "-c", PROVED)
+    assert ended.stdout.strip() == SAID, ended.stderr
+    assert objects(theirs) == objects(place)
+    assert "local" in objects(place).values()
+
+    # One that was made here works there.
+    (name,) = (each for each in objects(place) if each.endswith("-debian"))
+    archive = tmp_path / "moved.nar"
+    assert closed("store", "dump", "--output", str(archive), name).returncode == 0
+    with archive.open("rb") as file:
+        ended = run("store", "restore", str(theirs.home / "moved"), stdin=file)
+    assert ended.returncode == 0, ended.stderr
+    there = theirs.root / "store" / name
+    shutil.rmtree(there)
+    (theirs.home / "moved").rename(there)
+    ended = run("store", "verify", "--contents", "--repair", name)
+    assert ended.returncode == 0, ended.stdout
+    assert "made again" not in ended.stdout
+    assert run("run", "python", "-c", PROVED).stdout.strip() == SAID

@@ -1,0 +1,1 @@
+"""Declarations and locks of other tools, read for what they ask for."""
