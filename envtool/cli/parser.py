@@ -29,7 +29,7 @@ in a prompt:  print-env
 look:         tree  why  outdated  generations  diff
 go back:      rollback
 hand over:    export
-tidy up:      gc
+tidy up:      gc  doctor
 underneath:   store
 
 `envtool COMMAND --help` explains a command, with examples."""
@@ -57,6 +57,12 @@ def _carrying(commands: "Commands[Parser]") -> None:
     from envtool.cli import carrying
 
     carrying.add_commands(commands)
+
+
+def _doctor(commands: "Commands[Parser]") -> None:
+    from envtool.cli import doctor
+
+    doctor.add_commands(commands)
 
 
 def _running(commands: "Commands[Parser]") -> None:
@@ -124,6 +130,7 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _switching: ("switch", "build"),
     _upgrading: ("upgrade", "outdated"),
     _carrying: ("export",),
+    _doctor: ("doctor",),
     _running: ("run",),
     _shell: ("shell",),
     _printing: ("print-env",),
