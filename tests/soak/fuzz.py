@@ -92,6 +92,7 @@ def check_narinfo(data: bytes, _: str) -> bool:
     again = narinfo.parse(narinfo.render(read, STORE), store_dir=STORE)
     assert again == replace(read, signatures=tuple(sorted(set(read.signatures))))
     assert read.fingerprint(STORE).startswith(f"1;{STORE}/")
+    assert read.ca or not read.is_content_addressed(STORE)
     return True
 
 

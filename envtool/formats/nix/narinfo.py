@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from envtool.errors import FormatError
+from envtool.formats.nix import content_address
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import STORE_DIR, StorePath
 from envtool.values import value
@@ -22,7 +23,6 @@ _DECIMAL = re.compile("[0-9]{1,19}")
 _DEFAULT_COMPRESSION = "bzip2"
 _UNKNOWN_DERIVER = "unknown-deriver"
 _REPEATABLE = frozenset({"Sig"})
-_CA = re.compile(r"(text|fixed(?::r)?):([a-z0-9]+:.+)")
 _URL = re.compile(r"[^\s\x00-\x1f\x7f]+")
 _Value = TypeVar("_Value")
 
@@ -59,6 +59,20 @@ class NarInfo:
         return fingerprint(
             self.store_path, self.nar_hash, self.nar_size, self.references, store_dir
         )
+
+    def is_content_addressed(self, store_dir: str = STORE_DIR) -> bool:
+        """Return whether the contents alone lead to the path, so that it needs no signature.
+
+        That is so once the archive has the NAR hash and, unless that is what `ca` names, its
+        contents the hash that `ca` names.
+        """
+        if self.ca is None:
+            return False
+        address = content_address.parse(self.ca)
+        of_nar = address.method == "fixed:r" and self.store_path not in self.references
+        if of_nar and address.content.algorithm == "sha256" and address.content != self.nar_hash:
+            return False
+        return address.leads_to(self.store_path, self.references, store_dir)
 
 
 @value
@@ -253,10 +267,7 @@ def _deriver(text: str) -> StorePath | None:
 
 
 def _ca(text: str) -> str:
-    match = _CA.fullmatch(text)
-    if match is None:
-        raise FormatError(f"{text!r} is neither text:HASH nor fixed:HASH nor fixed:r:HASH")
-    Hash.parse(match[2], "sha256" if match[1] == "text" else None)
+    content_address.parse(text)
     return text
 
 
