@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from envtool.errors import EnvtoolError
@@ -58,6 +58,21 @@ class Terminal:
         self.release()
         with _output():
             sys.stdout.buffer.write(data)
+
+    def result_file(self, descriptor: int, size: int) -> int:
+        """Write up to `size` bytes of an open file, from where it stands, as `result_bytes` does.
+
+        The kernel does it where it can; return how many were written. What is left, perhaps for
+        an error, is to be written piece by piece.
+        """
+        self.release()
+        with _output():
+            sys.stdout.buffer.flush()
+        output, left = sys.stdout.fileno(), size
+        with suppress(OSError):
+            while left and (sent := os.sendfile(output, descriptor, None, left)):
+                left -= sent
+        return size - left
 
     def say(self, text: str) -> None:
         """Print a sentence about the work on stderr; not when quiet."""

@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.options import UsageError
@@ -18,6 +18,9 @@ from envtool.formats.nix.hashing import DIGEST_SIZES, Hash
 from envtool.formats.nix.restore import restore
 from envtool.formats.nix.storepath import StorePath, check_name
 from envtool.machine.disk import disk_errors
+
+if TYPE_CHECKING:
+    from envtool.cli.terminal import Terminal
 
 __all__ = ["add_commands"]
 
@@ -186,13 +189,25 @@ def _run_dump(session: Session, arguments: Namespace) -> int:
                 hint=f"envtool store dump {arguments.path} --output FILE",
             )
         with _reading(arguments.path):
-            nar.dump(_tree(asked, arguments.path), terminal.result_bytes)
+            _Printer(terminal).dump(_tree(asked, arguments.path))
         return 0
     tree, counted = _tree(asked, arguments.path), nar.HashingSink()
     with _written(arguments.output) as write, _reading(arguments.path):
         nar.dump(tree, _both(counted, write))
     shape = {"output": arguments.output, "nar_hash": counted.hash.sri, "nar_size": counted.size}
     return show(asked, shape, [])
+
+
+class _Printer(nar.Dumper):
+    """Writes an archive to standard output."""
+
+    def __init__(self, terminal: "Terminal") -> None:
+        super().__init__(terminal.result_bytes)
+        self._terminal = terminal
+
+    def sent(self, descriptor: int, size: int) -> int:
+        """Let the kernel copy what is large."""
+        return self._terminal.result_file(descriptor, size)
 
 
 def _both(first: nar.Sink, second: nar.Sink) -> nar.Sink:

@@ -219,6 +219,13 @@ class Dumper:
     def closed(self) -> None:
         """Hear that all of that file has been read."""
 
+    def sent(self, descriptor: int, size: int) -> int:  # noqa: ARG002 - for subclasses
+        """Send up to `size` of the next bytes of a large file to where the sink's bytes go.
+
+        Return how many were sent; the others go to the sink.
+        """
+        return 0
+
     def linked(self, path: bytes, target: bytes) -> None:
         """Hear of a symlink."""
 
@@ -269,7 +276,7 @@ class Dumper:
                     copy(first)
             else:
                 self._put(before, head)
-                for data in _contents(descriptor, path, size, first):
+                for data in self._contents(descriptor, path, size, first):
                     self._put(data)
                     if copy is not None:
                         copy(data)
@@ -278,6 +285,21 @@ class Dumper:
             os.close(descriptor)
         if copy is not None:
             self.closed()
+
+    def _contents(self, descriptor: int, path: bytes, left: int, data: bytes) -> Iterator[bytes]:
+        """Yield as many bytes of an open file as it had when it was met, but for those sent.
+
+        `data` has been read.
+        """
+        yield data
+        self._flush()
+        left -= len(data)
+        left -= self.sent(descriptor, left)
+        while left and (data := os.read(descriptor, min(left, CHUNK))):
+            yield data
+            left -= len(data)
+        if left:
+            raise FormatError(f"{os.fsdecode(path)} shrank while it was read", hint="run it again")
 
     def _put(self, *pieces: bytes) -> None:
         """Add to what goes to the sink as one piece, as soon as that is large."""
@@ -292,16 +314,6 @@ class Dumper:
             self._sink(b"".join(self._pieces))
             self._pieces.clear()
             self._size = 0
-
-
-def _contents(descriptor: int, path: bytes, left: int, data: bytes) -> Iterator[bytes]:
-    """Yield as many bytes of an open file as it had when it was met; `data` has been read."""
-    while data:
-        yield data
-        left -= len(data)
-        data = os.read(descriptor, min(left, CHUNK))
-    if left:
-        raise FormatError(f"{os.fsdecode(path)} shrank while it was read", hint="run it again")
 
 
 def named(error: OSError) -> OSError:

@@ -152,6 +152,53 @@ def test_a_full_disk_is_told_as_such(data: Path, place: Any) -> None:
     )
 
 
+LARGE = bytes(range(256)) * 4000 + b"tail"
+
+
+@pytest.mark.parametrize(
+    "redirection", ["| cat > out", "> out", ">> out", "1<> out", "> >(cat > out; echo >> done)"]
+)
+def test_large_file_is_dumped_whatever_is_behind_the_output(place: Any, redirection: str) -> None:
+    (place.project / "large").write_bytes(LARGE)
+    (place.project / "out").write_bytes(b"before")
+    waiting = "until [ -e done ]; do :; done" if "done" in redirection else "true"
+    command = f"{PROGRAM[0]} -c '{PROGRAM[2]}' store dump large {redirection}; {waiting}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=place.project,
+        env=place.environ,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    before = b"before" if redirection.startswith(">>") else b""
+    assert (place.project / "out").read_bytes() == before + archive(place.project / "large")
+
+
+@pytest.mark.parametrize(
+    ("limit", "redirection", "told"),
+    [
+        ("true", "> /dev/full", "error: the output cannot be written: No space left on device\n"),
+        ("ulimit -f 300", "> out", "error: the output cannot be written: File too large\n"),
+        ("true", "| head -c 400000 > out", ""),
+    ],
+)
+def test_large_file_that_does_not_get_through_is_told(
+    place: Any, limit: str, redirection: str, told: str
+) -> None:
+    (place.project / "large").write_bytes(LARGE)
+    command = f"{limit}; {PROGRAM[0]} -c '{PROGRAM[2]}' store dump large {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=place.project,
+        env=place.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (bool(done.returncode), done.stderr) == (bool(told), told)
+
+
 def test_an_archive_is_no_text(data: Path, spawn: Any, envtool: Any) -> None:
     child = spawn("store", "dump", "data")
     child.expect_exact("dump writes an archive to standard output, which is not for a terminal")

@@ -158,6 +158,41 @@ def test_large_file_passes_in_pieces(tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "large").read_bytes()
 
 
+class Sending(nar.Dumper):
+    """Sends so many bytes of each large file past the sink."""
+
+    def __init__(self, most: int) -> None:
+        self.all: list[bytes] = []
+        super().__init__(self.all.append)
+        self._most = most
+
+    def sent(self, descriptor: int, size: int) -> int:
+        data = os.read(descriptor, min(size, self._most))
+        self.all.append(data)
+        return len(data)
+
+
+@pytest.mark.parametrize("most", [0, 1, nar.CHUNK, 1 << 30])
+def test_what_is_sent_past_the_sink_stands_where_it_belongs(most: int, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"small")
+    (tmp_path / "b").write_bytes(bytes(range(256)) * (nar.CHUNK // 64) + b"tail")
+    (tmp_path / "c").write_bytes(b"x" * (nar.CHUNK // 2 + 1))
+    sending = Sending(most)
+    sending.dump(os.fspath(tmp_path))
+    assert b"".join(sending.all) == dumped(tmp_path)
+
+
+def test_file_that_shrinks_while_it_is_sent_is_an_error(tmp_path: Path) -> None:
+    class Shrinking(Sending):
+        def sent(self, descriptor: int, size: int) -> int:
+            os.truncate(tmp_path / "large", nar.CHUNK + 1000)
+            return super().sent(descriptor, size)
+
+    (tmp_path / "large").write_bytes(bytes(3 * nar.CHUNK))
+    with pytest.raises(FormatError, match="large shrank while it was read"):
+        Shrinking(1 << 30).dump(os.fspath(tmp_path))
+
+
 def test_hashing_sink_adds_up_the_pieces() -> None:
     sink = HashingSink()
     for piece in (b"hel", b"", b"lo\n"):
