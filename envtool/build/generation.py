@@ -10,6 +10,7 @@ from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath, make_source
 from envtool.machine.database import PathInfo
+from envtool.machine.disk import disk_errors
 from envtool.machine.store import Store
 from envtool.plan.instantiate import store_name
 
@@ -20,29 +21,34 @@ def add_generation(store: Store, record: Record, declaration: str, lock: str) ->
     It is addressed by its content, so the same environment from the same texts is the same object.
     """
     name = store_name(f"{record.name}-generation")
-    with store.using(), scratch(store, name) as target:
-        texts = {
-            generation.RECORD: generation.render(record),
-            generation.DECLARATION: declaration.encode("utf-8", "surrogatepass"),
-            generation.LOCK: lock.encode("utf-8"),
-        }
-        write(target, texts, record.environment)
-        nar_hash, nar_size = nar.hash_path(target)
-        path = make_source(name, nar_hash.digest, [record.environment])
+    texts = {
+        generation.RECORD: generation.render(record),
+        generation.DECLARATION: declaration.encode("utf-8", "surrogatepass"),
+        generation.LOCK: lock.encode("utf-8"),
+    }
+    path = object_path(name, texts, record.environment)
+    with store.using():
         if not store.is_valid(path):
-            store.place(target, path, canonical=False)
+            with scratch(store, name) as target:
+                nar_hash, nar_size = write(target, texts, record.environment)
+                store.place(target, path, canonical=False)
             store.sync()
             store.register([_info(path, nar_hash, nar_size, record.environment)])
     return path
 
 
-def write(target: str, texts: Mapping[str, bytes], environment: StorePath) -> None:
-    """Make the folder of a generation with these files, by name."""
-    os.mkdir(target)
-    for name, data in texts.items():
-        with open(f"{target}/{name}", "wb") as file:
-            file.write(data)
-    os.symlink(f"../{environment}", f"{target}/{generation.ENVIRONMENT}")
+def write(target: str, texts: Mapping[str, bytes], environment: StorePath) -> tuple[Hash, int]:
+    """Make the folder of a generation with these files, by name; return hash and size of its NAR.
+
+    :raises StoreError: the disk refuses.
+    """
+    with disk_errors("write a generation"):
+        os.mkdir(target)
+        for name, data in texts.items():
+            with open(f"{target}/{name}", "wb") as file:
+                file.write(data)
+        os.symlink(f"../{environment}", f"{target}/{generation.ENVIRONMENT}")
+        return nar.hash_path(target)
 
 
 def object_path(name: str, texts: Mapping[str, bytes], environment: StorePath) -> StorePath:

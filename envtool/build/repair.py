@@ -288,7 +288,8 @@ class _Run:
         """Place a generation whose environment is valid, and register it."""
         with scratch(self._store, path.name) as target:
             done = self._maker.generation(path, target)
-            nar_hash, size = nar.hash_path(target)
+            with disk_errors(f"read {target}"):
+                nar_hash, size = nar.hash_path(target)
             self._swapper.swap(target, path)
         ca = f"fixed:r:{nar_hash}"
         self._store.register([PathInfo(path, nar_hash, size, frozenset({environment}), ca=ca)])

@@ -57,7 +57,7 @@ def file_lock(
 
     :raises StoreError: the lock file cannot be made.
     """
-    with disk_errors(f"lock {path}"):
+    with disk_errors("take a lock"):
         descriptor = _open_locked(path, what, wait=wait, on_wait=on_wait)
     if descriptor is None:
         yield False
