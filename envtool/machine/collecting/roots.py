@@ -12,11 +12,11 @@ root for it, wherever it lies below `gcroots`: `gcroots/named` has one for each 
 our links keeps. It is made before the link, and the collector brings the folder up to date.
 """
 
+import errno
 import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Literal
 
 from envtool.errors import FormatError, StoreError
@@ -161,9 +161,12 @@ def let_nix_wait(settings: Settings) -> None:
         os.makedirs(folder, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with socket.socket(socket.AF_UNIX) as unused, suppress(FileExistsError):
+            with socket.socket(socket.AF_UNIX) as unused:
                 # Not by its own path, which may be longer than the 107 bytes of an address.
                 unused.bind(f"/proc/self/fd/{descriptor}/socket")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:  # another collector was faster
+                raise
         finally:
             os.close(descriptor)
 

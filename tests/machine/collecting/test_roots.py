@@ -9,7 +9,13 @@ import pytest
 
 from envtool.errors import StoreError
 from envtool.formats.nix.storepath import StorePath, make_text
-from envtool.machine.collecting.roots import Root, add_indirect, drop_stale, find_roots
+from envtool.machine.collecting.roots import (
+    Root,
+    add_indirect,
+    drop_stale,
+    find_roots,
+    let_nix_wait,
+)
 from envtool.machine.profile import Profile
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
@@ -173,3 +179,13 @@ def test_root_reached_through_a_link_has_the_same_runtime_roots(
     alias = Settings(str(tmp_path / "alias"))
     with running("import sys; kept = open(sys.argv[1])", f"{alias.store}/{file}") as pid:
         assert file in {path for _, path in runtime(alias, pid)}
+
+
+def test_two_who_let_nix_wait_at_once_both_do(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_nix_wait(settings)
+    # As the one sees it who looked before the other was done.
+    monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    let_nix_wait(settings)
+    assert os.listdir(f"{settings.state}/gc-socket") == ["socket"]
