@@ -38,13 +38,13 @@ def test_two_collectors_beside_three_realisations_harm_nobody(
     with ExitStack() as stack:
         collectors = [begin(stack, "collect", root) for _ in range(2)]
         realising = [
-            begin(stack, "realise", root, "8", *wheels[at:], *wheels[: at - 1]) for at in (1, 2, 3)
+            begin(stack, "realise", root, "5", *wheels[at:], *wheels[: at - 1]) for at in (1, 2, 3)
         ]
         assert [each.wait() for each in realising] == [0, 0, 0]
         printed = [each.communicate("")[0] for each in collectors]
         assert [each.returncode for each in collectors] == [0, 0]
     names = " ".join(printed).split()
-    assert names.count("demo-env") == 3 * 8
+    assert names.count("demo-env") == 3 * 5
     assert verify(store, contents=True) == []
 
 
