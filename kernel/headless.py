@@ -1,24 +1,24 @@
-"""Run a notebook from top to bottom in the environment it declares, and keep what came of it.
+"""Run notebooks from top to bottom in the environments they declare, and keep what came of it.
 
-The notebook itself is not touched: the executed copy carries the outputs, the lock, and which
-environment made them.
+A notebook itself is not touched, unless that is asked for: the executed copy carries the outputs,
+the lock, and which environment made them.
 """
 
-import asyncio
 import os
 import shlex
-import signal
 import sys
-import time
-from contextlib import suppress
-from tempfile import TemporaryDirectory, gettempdir
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envtool import __version__
-from envtool.errors import KernelError
+from envtool.errors import EnvtoolError, KernelError
 from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.notebooks.origin import Origin
+from envtool.formats.notebooks.parameters import assignments, defaults, inject
 from envtool.kernel.entering import command, program, variables
+from envtool.kernel.execution import Execution, perform
 from envtool.machine import project as projects
 from envtool.machine.disk import disk_errors
 from envtool.values import value
@@ -26,25 +26,45 @@ from envtool.workspace import Project, Workspace, open_project
 
 if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
-    from envtool.reporting import Reporter
     from envtool.workspace import Record
 
-__all__ = ["NotebookRun", "run_notebook"]
+__all__ = [
+    "Entered",
+    "NotebookRun",
+    "Wanted",
+    "check_kind",
+    "enter",
+    "execution_of",
+    "nbformat_module",
+    "run_notebook",
+    "run_notebooks",
+]
 
-_LAST_WORDS = 10
-"""Seconds that an interrupted run may take to notice."""
-_SHOWN = 60
-"""Characters of a cell that its progress line shows."""
-_LONGEST = 70
-"""Bytes of the temporary folder's path that leave room for ours and jupyter_client's names."""
 _KERNELSPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 """What every Jupyter has: a name of this machine in a shared file helps nobody."""
+
+
+@value
+class Wanted:
+    """How notebooks are to be run."""
+
+    output: str | None = None
+    """The executed copy's path, for several the folder of the copies; None: beside the notebook."""
+    in_place: bool = False
+    """Outputs go into the notebook itself."""
+    timeout: int | None = None
+    """Seconds for each cell; None waits for ever."""
+    parameters: Mapping[str, Any] = {}
+    jobs: int = 1
+    """Notebooks at once."""
 
 
 @value
 class NotebookRun:
     """What an execution left."""
 
+    notebook: str
+    """Absolute path of the notebook."""
     output: str
     """Absolute path of the executed notebook."""
     generation: int
@@ -52,10 +72,12 @@ class NotebookRun:
     cells: int
     """Code cells that were executed."""
     seconds: float
+    error: EnvtoolError | None = None
+    """Why it is not complete."""
 
 
 @value
-class _Entered:
+class Entered:
     """The generation to run in."""
 
     project: Project
@@ -67,46 +89,149 @@ class _Entered:
 
 
 def run_notebook(
-    workspace: Workspace, project: Project, *, output: str | None = None, timeout: int | None = None
+    workspace: Workspace,
+    project: Project,
+    *,
+    output: str | None = None,
+    timeout: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    in_place: bool = False,
 ) -> NotebookRun:
     """Execute the notebook and write the executed copy, by default beside it.
 
-    A notebook that declares nothing runs in the environment of the project it lies in. `timeout`
-    is in seconds for each cell; None waits for ever.
+    A notebook that declares nothing runs in the environment of the project it lies in.
 
     :raises KernelError: a cell fails (the copy is written all the same), or there is no kernel.
     """
-    _check_kind(project)
-    nbformat = _nbformat()
-    text = projects.read_text(project.path)
-    target = _target(project.path, output)
-    entered = _enter(workspace, _declaring(project, text))
-    notebook = nbformat.reads(text, as_version=4)
+    wanted = Wanted(output, in_place, timeout, parameters or {})
+    (run,) = _run_all(workspace, [_Task(workspace, project, wanted)], wanted)
+    if run.error is not None:
+        raise run.error
+    return run
+
+
+def run_notebooks(
+    workspace: Workspace, notebooks: Sequence[Project], wanted: Wanted
+) -> list[NotebookRun]:
+    """Execute several notebooks, some at once; what one of them fails with stands in its result.
+
+    :raises EnvtoolError: one of them cannot be begun; then none is.
+    """
+    if wanted.output is not None and not os.path.isdir(wanted.output):
+        raise KernelError(
+            f"{wanted.output} is no folder, and several notebooks are written",
+            hint=f"mkdir {shlex.quote(wanted.output)}",
+        )
+    tasks = [_Task(workspace, project, wanted, several=True) for project in notebooks]
+    targets = [task.target for task in tasks]
+    twice = next((each for each in targets if targets.count(each) > 1), None)
+    if twice is not None:
+        raise KernelError(f"two of the notebooks would be written to {twice}")
+    return _run_all(workspace, tasks, wanted)
+
+
+class _Task:
+    """One notebook on its way."""
+
+    def __init__(
+        self, workspace: Workspace, project: Project, wanted: Wanted, *, several: bool = False
+    ) -> None:
+        check_kind(project)
+        self.project = project
+        self.wanted = wanted
+        self.text = projects.read_text(project.path)
+        nbformat = nbformat_module()
+        output = project.path if wanted.in_place else wanted.output
+        self.target = _target(project.path, output, is_folder=several and not wanted.in_place)
+        notebook = nbformat.reads(self.text, as_version=4)
+        _parametrise(workspace, notebook, wanted.parameters)
+        self.entered = enter(workspace, project, self.text)
+        self.execution = execution_of(
+            workspace,
+            self.entered,
+            notebook,
+            folder=project.folder,
+            timeout=wanted.timeout,
+            name=os.path.basename(project.path) if several else "",
+        )
+
+    def finish(self) -> NotebookRun:
+        """Write what came of it, and return it."""
+        execution = self.execution
+        error: EnvtoolError | None = execution.error
+        if execution.started:
+            try:
+                self._write()
+            except EnvtoolError as refused:
+                error = error or refused
+        return NotebookRun(
+            notebook=self.project.path,
+            output=self.target,
+            generation=self.entered.number,
+            environment=self.entered.record.environment,
+            cells=execution.cells,
+            seconds=execution.seconds,
+            error=error,
+        )
+
+    def _write(self) -> None:
+        _describe(self.execution, self.entered, self.wanted.parameters)
+        text = nbformat_module().writes(self.execution.notebook) + "\n"
+        if self.wanted.in_place:
+            projects.replace_declaration(self.target, self.text, text)
+        else:
+            _write(self.target, text)
+
+
+def _run_all(workspace: Workspace, tasks: Sequence[_Task], wanted: Wanted) -> list[NotebookRun]:
+    executions = [task.execution for task in tasks]
+    try:
+        went_on = perform(executions, workspace.reporter, jobs=wanted.jobs)
+    finally:
+        runs = [task.finish() for task in tasks]
+    if not went_on:
+        raise KeyboardInterrupt
+    if len(runs) == 1 and runs[0].error is None:
+        _tell(workspace, tasks[0].entered, tasks[0].target)
+    return runs
+
+
+def execution_of(
+    workspace: Workspace,
+    entered: Entered,
+    notebook: Any,
+    *,
+    folder: str,
+    timeout: int | None = None,
+    name: str = "",
+) -> Execution:
+    """Return what executes a notebook (as nbformat has it) in a generation, its outputs dropped.
+
+    :raises KernelError: the environment has no kernel.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    argv = command(workspace, entered.project, entered.record)
     environ = variables(workspace, entered.project, entered.number, entered.record, os.environ)
-    started = time.monotonic()
-    with TemporaryDirectory(prefix="envtool-", dir=_short_folder()) as folder:
-        client = _client(workspace, entered, notebook, timeout=timeout, folder=folder)
-        run = _Run(client, workspace.reporter)
-        try:
-            asyncio.run(run.perform(environ, os.path.dirname(project.path)))
-        finally:
-            if run.started:
-                _describe(notebook, entered)
-                _write(target, nbformat.writes(notebook) + "\n")
-        if run.interrupted:
-            raise KeyboardInterrupt
-    seconds = time.monotonic() - started
-    _tell(workspace, entered, target)
-    return NotebookRun(
-        output=target,
-        generation=entered.number,
-        environment=entered.record.environment,
-        cells=client.code_cells_executed,
-        seconds=seconds,
-    )
+    return Execution(notebook, argv, environ, folder, name=name, timeout=timeout)
 
 
-def _tell(workspace: Workspace, entered: _Entered, target: str) -> None:
+def _parametrise(workspace: Workspace, notebook: Any, parameters: Mapping[str, Any]) -> None:
+    if not parameters:
+        return
+    nbformat = nbformat_module()
+    cell = nbformat.v4.new_code_cell(assignments(parameters))
+    if (notebook.nbformat, notebook.nbformat_minor) < (4, 5):
+        del cell["id"]
+    known = defaults(notebook.cells)
+    unknown = [] if known is None else [name for name in parameters if name not in known]
+    if unknown:
+        workspace.reporter.note(f"note: the notebook has no parameter {', '.join(unknown)}")
+    notebook.cells = [nbformat.from_dict(each) for each in inject(notebook.cells, cell)]
+
+
+def _tell(workspace: Workspace, entered: Entered, target: str) -> None:
     """Say where things lie and, after the first run in a generation, what to try next."""
     environment = workspace.physical(entered.record.environment)
     lines = [
@@ -120,7 +245,7 @@ def _tell(workspace: Workspace, entered: _Entered, target: str) -> None:
         workspace.reporter.note(line)
 
 
-def _next_steps(entered: _Entered) -> list[str]:
+def _next_steps(entered: Entered) -> list[str]:
     program, declaration = _spelled_program(), _shown(entered.project.path)
     steps = [
         (f"-f {declaration} shell", "enter this environment"),
@@ -133,7 +258,8 @@ def _next_steps(entered: _Entered) -> list[str]:
     return [f"  {program} {words:<{width}}  {meaning}" for words, meaning in steps]
 
 
-def _check_kind(project: Project) -> None:
+def check_kind(project: Project) -> None:
+    """Refuse what is not a notebook."""
     if not project.kind.startswith("notebook"):
         raise KernelError(
             f"{project.path} is not a notebook",
@@ -141,7 +267,11 @@ def _check_kind(project: Project) -> None:
         )
 
 
-def _nbformat() -> Any:
+def nbformat_module() -> Any:
+    """Return the module nbformat.
+
+    :raises KernelError: it, or nbclient, is not there.
+    """
     try:
         import nbclient  # noqa: F401 - asked for here, so that nothing is realised in vain
         import nbformat
@@ -153,6 +283,11 @@ def _nbformat() -> Any:
     return nbformat
 
 
+def enter(workspace: Workspace, project: Project, text: str) -> Entered:
+    """Return the generation that a notebook of this text runs in, made if need be."""
+    return _enter(workspace, _declaring(project, text))
+
+
 def _declaring(project: Project, text: str) -> Project:
     """Return the project whose environment the notebook is to run in."""
     if project.kind != "notebook-cell" or declaration_block(text, file=project.path) is not None:
@@ -160,13 +295,13 @@ def _declaring(project: Project, text: str) -> Project:
     return open_project(os.path.dirname(project.path), environment=project.environment)
 
 
-def _enter(workspace: Workspace, project: Project) -> _Entered:
+def _enter(workspace: Workspace, project: Project) -> Entered:
     """Return the current generation if it answers the notebook, else switch to one that does."""
     current, made = workspace.current(project), False
     if current is None or _outdated(workspace, project, current[1]):
         generation, made = workspace.switch(project, save_lock=False)
         current = generation.number, generation.record
-    return _Entered(project, *current, _kept_lock(workspace, project), made)
+    return Entered(project, *current, _kept_lock(workspace, project), made)
 
 
 def _outdated(workspace: Workspace, project: Project, record: "Record") -> bool:
@@ -185,163 +320,34 @@ def _kept_lock(workspace: Workspace, project: Project) -> str:
         return file.read()
 
 
-def _client(
-    workspace: Workspace, entered: _Entered, notebook: Any, *, timeout: int | None, folder: str
-) -> Any:
-    """Return the nbclient that will run the notebook, its connection to be made in `folder`."""
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient import NotebookClient
-
-    spec = KernelSpec(
-        argv=[*command(workspace, entered.project, entered.record), "-f", "{connection_file}"],
-        display_name=entered.record.kernel or entered.record.name,
-        language="python",
-        interrupt_mode="message",
-    )
-
-    class OneSpec(KernelSpecManager):
-        """Knows the environment's kernel only; nothing needs to be registered for it."""
-
-        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
-            return spec
-
-    # Sockets in a folder of our own: no port of this machine is open while the notebook runs.
-    manager = AsyncKernelManager(
-        kernel_spec_manager=OneSpec(),
-        kernel_name="envtool",
-        transport="ipc",
-        connection_file=f"{folder}/kernel.json",
-    )
-    return NotebookClient(notebook, km=manager, timeout=timeout)
-
-
-def _short_folder() -> str:
-    """Return where sockets can be: their whole path may have 107 bytes only (unix(7))."""
-    usual = gettempdir()
-    return usual if len(os.fsencode(usual)) <= _LONGEST else "/tmp"  # noqa: S108 - made private
-
-
-class _Run:
-    """One execution.
-
-    `started` says whether there may be outputs worth keeping, `interrupted` whether Ctrl-C ended
-    it.
-    """
-
-    def __init__(self, client: Any, reporter: "Reporter") -> None:
-        self.started = False
-        self.interrupted = False
-        self._client = client
-        self._reporter = reporter
-
-    async def perform(self, environ: dict[str, str], folder: str) -> None:
-        """Start the kernel, execute every cell, and leave no kernel behind, whatever happens."""
-        client = self._client
-        manager = client.km
-        await manager.start_kernel(env=environ, cwd=folder)
-        work = asyncio.create_task(self._cells())
-        try:
-            await self._unless_interrupted(work)
-        finally:
-            await manager.shutdown_kernel(now=not _succeeded(work))
-            # Without its kernel the work ends by itself, within the second that nbclient asks in.
-            await asyncio.wait({work}, timeout=_LAST_WORDS)
-            _succeeded(work)
-            if client.kc is not None:
-                client.kc.stop_channels()
-
-    async def _unless_interrupted(self, work: "asyncio.Task[None]") -> None:
-        """Wait for the work, or for Ctrl-C.
-
-        nbclient takes a cancellation for news of the kernel, and may go on waiting; so it is not
-        asked to stop but left with a kernel that is gone.
-        """
-        loop, interrupt = asyncio.get_running_loop(), asyncio.Event()
-        with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
-            loop.add_signal_handler(signal.SIGINT, interrupt.set)
-        waiting = asyncio.create_task(interrupt.wait())
-        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        self.interrupted = not work.done()
-        waiting.cancel()
-        if not self.interrupted:
-            work.result()
-
-    async def _cells(self) -> None:
-        await self._begin()
-        for index, cell in enumerate(self._client.nb.cells):
-            await self._execute(index, cell)
-
-    async def _begin(self) -> None:
-        client = self._client
-        client.reset_execution_trackers()
-        try:
-            await client.async_start_new_kernel_client()
-        except RuntimeError as error:
-            raise KernelError(f"the kernel did not start: {error}") from error
-        reply = await client.async_wait_for_reply(client.kc.kernel_info())
-        client.nb.metadata["language_info"] = reply["content"]["language_info"]
-        self.started = True
-
-    async def _execute(self, index: int, cell: Any) -> None:
-        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
-        if cell.cell_type != "code" or not cell.source.strip():
-            return
-        number, total = index + 1, len(self._client.nb.cells)
-        self._reporter.note(f"cell {number}/{total}: {_first_line(cell.source)}")
-        try:
-            await self._client.async_execute_cell(
-                cell, index, execution_count=self._client.code_cells_executed + 1
-            )
-        except CellExecutionError as error:
-            raise _failed(number, cell.source, f"{error.ename}: {error.evalue}") from error
-        except CellTimeoutError as error:
-            longest = self._client.timeout
-            raise _failed(number, cell.source, f"it took longer than {longest} s") from error
-        except DeadKernelError as error:
-            raise _failed(number, cell.source, "the kernel died") from error
-
-
-def _succeeded(work: "asyncio.Task[None]") -> bool:
-    """Say whether the work is done without a fault, which counts as seen from now on."""
-    return work.done() and not work.cancelled() and work.exception() is None
-
-
-def _failed(number: int, source: str, reason: str) -> KernelError:
-    lines = source.strip("\n").splitlines()
-    shown = lines[:3] + (["…"] if len(lines) > 3 else [])  # noqa: PLR2004 - enough to know it by
-    quoted = "\n".join(f"    {line}" for line in shown)
-    return KernelError(f"cell {number} failed: {reason}\n{quoted}")
-
-
-def _first_line(source: str) -> str:
-    lines = [line.strip() for line in source.splitlines()]
-    told = next((line for line in lines if line and not line.startswith("#")), lines[0])
-    return told if len(told) <= _SHOWN else f"{told[: _SHOWN - 1]}…"
-
-
-def _describe(notebook: Any, entered: _Entered) -> None:
+def _describe(execution: Execution, entered: Entered, parameters: Mapping[str, Any]) -> None:
     """Note in the executed copy what made its outputs."""
+    notebook = execution.notebook
     notebook.metadata["kernelspec"] = dict(_KERNELSPEC)
     own = notebook.metadata.setdefault("envtool", {})
     own["lock"] = entered.lock.splitlines(keepends=True)
-    own["run"] = {
-        "environment": entered.record.environment.full(),
-        "generation": entered.number,
-        "envtool": __version__,
-    }
+    if entered.project.kind.startswith("notebook"):
+        # The name is in the store path, which is to be the same wherever the copy goes.
+        own["name"] = entered.record.name
+    origin = Origin(
+        environment=entered.record.environment.full(),
+        lock=Hash.of(entered.lock.encode()).sri,
+        envtool=__version__,
+        python=entered.record.python,
+        parameters=dict(parameters),
+    )
+    own["run"] = origin.json(generation=entered.number, seconds=round(execution.seconds, 3))
 
 
-def _target(notebook: str, output: str | None) -> str:
+def _target(notebook: str, output: str | None, *, is_folder: bool = False) -> str:
     """Return the absolute path of the executed copy.
 
     :raises KernelError: nobody may write there.
     """
     folder, name = os.path.split(notebook)
-    if output is None:
+    if output is None or is_folder:
         name = f"{os.path.splitext(name)[0]}.executed.ipynb"
-        folder = folder if os.access(folder, os.W_OK) else os.getcwd()
+        folder = output or (folder if os.access(folder, os.W_OK) else os.getcwd())
         output = os.path.join(folder, name)
     output = os.path.abspath(output)
     folder = os.path.dirname(output)

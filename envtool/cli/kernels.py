@@ -1,13 +1,11 @@
-"""The commands for Jupyter: `kernel install|list|remove` and `notebook run`."""
+"""The commands for kernelspecs: `kernel install|list|remove`."""
 
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, add_family, completed_by
-from envtool.cli.options import UsageError
-from envtool.cli.render import plural, table
+from envtool.cli.render import table
 from envtool.cli.session import Session
-from envtool.cli.terminal import duration_text
 
 if TYPE_CHECKING:
     from envtool.kernel.kernelspec import KernelSpecInfo
@@ -44,7 +42,6 @@ def add_commands(commands: "Commands[Parser]") -> None:
         examples=[("envtool kernel remove demo", "")],
     )
     completed_by(parser.add_argument("name", metavar="NAME", help="name of a kernel"), "kernels")
-    _add_notebook(commands)
 
 
 def _add_install(commands: "Commands[Parser]") -> None:
@@ -68,35 +65,6 @@ def _add_install(commands: "Commands[Parser]") -> None:
         "--prefix", metavar="DIR", help="write below DIR/share/jupyter instead of the user's folder"
     )
     completed_by(prefix, "directories")
-
-
-def _add_notebook(commands: "Commands[Parser]") -> None:
-    family = add_family(
-        commands,
-        "notebook",
-        summary="run notebooks in the environment they declare",
-        text="A notebook may carry its declaration and its lock; it then needs no other file.",
-    )
-    parser = add_command(
-        family,
-        "run",
-        _run_notebook,
-        summary="execute a notebook from top to bottom",
-        text="""
-        Realises what the notebook declares, executes its cells in a kernel of that environment,
-        and writes the executed notebook beside it as NAME.executed.ipynb.
-        """,
-        examples=[
-            ("envtool notebook run plot.ipynb", ""),
-            ("envtool notebook run plot.ipynb --output out.ipynb", ""),
-        ],
-    )
-    completed_by(parser.add_argument("notebook", metavar="NB", help="a notebook"), "files")
-    output = parser.add_argument("--output", metavar="PATH", help="where the executed one goes")
-    completed_by(output, "files")
-    parser.add_argument(
-        "--timeout", metavar="SECONDS", type=int, help="longest time for one cell (default: none)"
-    )
 
 
 def _run_install(session: Session, arguments: Namespace) -> int:
@@ -130,30 +98,6 @@ def _run_remove(session: Session, arguments: Namespace) -> int:
 
     info = remove(arguments.name)
     return _show(session, info, f"removed kernel {info.name} from {info.directory}")
-
-
-def _run_notebook(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.headless import run_notebook
-
-    if session.options.file is not None:
-        raise UsageError("notebook run takes the notebook itself, not --file")
-    project, workspace = session.project(arguments.notebook), session.workspace()
-    done = run_notebook(workspace, project, output=arguments.output, timeout=arguments.timeout)
-    terminal = session.terminal
-    if terminal.json:
-        terminal.result_json(
-            {
-                "output": done.output,
-                "generation": done.generation,
-                "environment": done.environment.full(),
-                "cells": done.cells,
-                "seconds": done.seconds,
-            }
-        )
-    else:
-        ran = f"ran {plural(done.cells, 'cell')} in {duration_text(done.seconds)}"
-        terminal.result(f"{ran}: {done.output}")
-    return 0
 
 
 def _show(session: Session, info: "KernelSpecInfo", text: str) -> int:

@@ -107,6 +107,12 @@ def _kernels(commands: "Commands[Parser]") -> None:
     kernels.add_commands(commands)
 
 
+def _notebooks(commands: "Commands[Parser]") -> None:
+    from envtool.cli import notebooks
+
+    notebooks.add_commands(commands)
+
+
 def _data(commands: "Commands[Parser]") -> None:
     from envtool.cli import data
 
@@ -137,7 +143,8 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _looking: ("tree", "why"),
     _history: ("generations", "diff", "rollback"),
     _collecting: ("gc",),
-    _kernels: ("kernel", "notebook"),
+    _kernels: ("kernel",),
+    _notebooks: ("notebook",),
     _data: ("fetch",),
     _store: ("store",),
     _completion: ("completion",),

@@ -14,7 +14,8 @@ PLAIN += ["declare", "diff", "fetch"]
 PLAIN += ["print-env"]
 COMMANDS = [*PLAIN, "kernel", "notebook", "store"]
 EVERY = [[name] for name in PLAIN]
-EVERY += [["kernel", "install"], ["kernel", "list"], ["kernel", "remove"], ["notebook", "run"]]
+EVERY += [["kernel", "install"], ["kernel", "list"], ["kernel", "remove"]]
+EVERY += [["notebook", name] for name in ("init", "add", "lock", "show", "run", "verify", "clean")]
 EVERY += [["store", name] for name in make_parser("store").commands()["store"].commands()]
 
 

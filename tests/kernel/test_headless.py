@@ -10,7 +10,8 @@ import pytest
 
 from envtool.errors import EnvtoolError, KernelError
 from envtool.formats.declarations.notebook import lock_text
-from envtool.kernel.headless import run_notebook
+from envtool.formats.nix.hashing import Hash
+from envtool.kernel.headless import Wanted, run_notebook, run_notebooks
 from envtool.reporting import SilentReporter
 from envtool.workspace import Project, Workspace, open_project
 
@@ -63,14 +64,22 @@ def test_the_copy_has_outputs_lock_and_origin_and_the_notebook_nothing_new(
     copy = read(done.output)
     assert text_of(copy.cells[0]) == "six\n"
     assert copy.cells[1].outputs[0]["data"]["text/plain"] == "2"
+    lock = lock_text(Path(done.output).read_text()) or ""
     assert copy.metadata.envtool.run == {
         "environment": done.environment.full(),
-        "generation": 1,
         "envtool": "0.1.0",
+        "generation": 1,
+        "lock": Hash.of(lock.encode()).sri,
+        "parameters": {},
+        "python": copy.metadata.language_info.version,
+        "seconds": round(done.seconds, 3),
     }
+    for cell in copy.cells:
+        assert 0 <= cell.metadata.envtool.seconds <= done.seconds
+        assert 10_000_000 < cell.metadata.envtool.memory < 1_000_000_000
     assert copy.metadata.kernelspec.name == "python3"
     assert copy.metadata.language_info.name == "python"
-    assert 'name = "six"' in (lock_text(Path(done.output).read_text()) or "")
+    assert 'name = "six"' in lock
     assert sorted(os.listdir(tmp_path)) == ["tarn.executed.ipynb", "tarn.ipynb"]
 
 
@@ -196,6 +205,85 @@ def test_ctrl_c_ends_the_kernel_too_and_keeps_what_there_is(
     assert "Traceback" not in told
     assert not os.path.exists(f"/proc/{kernel}/exe")
     assert text_of(read(str(tmp_path / "tarn.executed.ipynb")).cells[0]) == "before\n"
+
+
+def test_the_memory_of_a_cell_is_its_own(workspace: Workspace, tmp_path: Path) -> None:
+    big = "x = bytearray(200_000_000); del x"
+    done = run_notebook(workspace, write(tmp_path / "tarn.ipynb", BLOCK, big, "1"))
+    first, second, third = (cell.metadata.envtool.memory for cell in read(done.output).cells)
+    assert second > first + 150_000_000
+    assert third < second - 100_000_000
+
+
+def test_parameters_come_behind_the_defaults_and_are_recorded(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    notes = Notes()
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "lake = 'a'\ndepth = 1", "print(lake, depth)")
+    made = nbformat.read(project.path, as_version=4)
+    made.cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(made, project.path)
+    values = {"depth": 31, "tarn": None}
+    watched = Workspace(workspace.settings, notes)
+    copy = read(run_notebook(watched, project, parameters=values).output)
+    assert copy.cells[2].source == "# Parameters\ndepth = 31\ntarn = None"
+    assert text_of(copy.cells[3]) == "a 31\n"
+    assert copy.metadata.envtool.run.parameters == values
+    assert "note: the notebook has no parameter tarn" in notes.texts
+
+
+def test_several_run_at_once_and_one_that_fails_stops_no_other(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    # Each waits for the other, so they have to run at the same time.
+    os.mkfifo(tmp_path / "pipe")
+    reads = write(tmp_path / "reads.ipynb", BLOCK, "print(open('pipe').read())")
+    writes = write(tmp_path / "writes.ipynb", BLOCK, "open('pipe', 'w').write('met')", "1 / 0")
+    (tmp_path / "out").mkdir()
+    wanted = Wanted(output=str(tmp_path / "out"), jobs=2)
+    done = run_notebooks(workspace, [reads, writes], wanted)
+    assert [os.path.basename(run.output) for run in done] == [
+        "reads.executed.ipynb",
+        "writes.executed.ipynb",
+    ]
+    assert text_of(read(done[0].output).cells[1]) == "met\n"
+    assert (done[0].error, done[0].cells) == (None, 2)
+    assert done[1].error is not None
+    assert done[1].error.message.startswith("cell 3 failed: ZeroDivisionError")
+
+
+def test_two_copies_of_one_name_are_refused_before_anything_runs(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    both = [write(tmp_path / name / "tarn.ipynb", BLOCK) for name in ("a", "b")]
+    with pytest.raises(KernelError, match="two of the notebooks would be written to"):
+        run_notebooks(workspace, both, Wanted(output=str(tmp_path)))
+    with pytest.raises(KernelError, match="is no folder, and several notebooks are written"):
+        run_notebooks(workspace, both, Wanted(output=str(tmp_path / "none")))
+
+
+def test_in_place_the_notebook_gets_its_outputs_unless_somebody_else_wrote_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "print(6 * 7)")
+    run_notebook(workspace, project, in_place=True)
+    assert text_of(read(project.path).cells[1]) == "42\n"
+    assert os.listdir(tmp_path) == ["tarn.ipynb"]
+    write(tmp_path / "tarn.ipynb", BLOCK, "open('tarn.ipynb', 'a').write(' ')")
+    with pytest.raises(EnvtoolError, match="changed by somebody else meanwhile"):
+        run_notebook(workspace, project, in_place=True)
+
+
+def test_outputs_of_an_earlier_run_do_not_stay_behind_a_failure(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "1 / 0", "print('old')")
+    made = nbformat.read(project.path, as_version=4)
+    made.cells[2].outputs = [nbformat.v4.new_output("stream", text="old\n")]
+    nbformat.write(made, project.path)
+    with pytest.raises(KernelError, match="cell 2 failed"):
+        run_notebook(workspace, project)
+    assert read(str(tmp_path / "tarn.executed.ipynb")).cells[2].outputs == []
 
 
 # The clients that people have, by the name of the installed kernelspec

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EMPTY",
     "CodeCell",
+    "carried_name",
     "declaration_block",
     "first_code_cell",
     "kind_of",
@@ -27,6 +28,7 @@ __all__ = [
     "with_dependencies",
     "with_lock",
     "with_source",
+    "without_own",
 ]
 
 EMPTY = """\
@@ -143,6 +145,16 @@ def lock_text(text: str, *, file: str = "notebook") -> str | None:
     raise one_fault(file, "metadata.envtool.lock is not a list of lines")
 
 
+def carried_name(text: str, *, file: str = "notebook") -> str | None:
+    """Return the name of what an executed copy is a copy of; None when it is no copy.
+
+    :raises DeclarationError: the text is not a notebook.
+    """
+    own = read_notebook(text, file=file)["metadata"].get("envtool")
+    name = own.get("name") if isinstance(own, dict) else None
+    return name if isinstance(name, str) and name.isprintable() and "/" not in name else None
+
+
 def with_lock(text: str, lock: str | None, *, file: str = "notebook") -> str:
     """Return the notebook with that lock as a list of lines, or without one.
 
@@ -152,22 +164,26 @@ def with_lock(text: str, lock: str | None, *, file: str = "notebook") -> str:
     if not isinstance(own, dict):
         raise one_fault(file, "metadata.envtool is not an object")
     if lock is None:
-        return _without_lock(text)
+        return without_own(text, "lock")
     lines = lock.splitlines(keepends=True)
     return _with_member(text, ("metadata", "envtool", "lock"), lines)
 
 
-def _without_lock(text: str) -> str:
+def without_own(text: str, key: str) -> str:
+    """Return the notebook without a member of `metadata.envtool`; without that, too, if left bare.
+
+    The text is a notebook.
+    """
     while True:
         own = _find(text, ("metadata", "envtool"))
-        if own is None or _find(text, ("metadata", "envtool", "lock")) is None:
+        if own is None or _find(text, ("metadata", "envtool", key)) is None:
             return text
-        if all(each.key == "lock" for each in json_spans.members(text, own.value)):
+        if all(each.key == key for each in json_spans.members(text, own.value)):
             metadata = _find(text, ("metadata",))
             assert metadata is not None
             text = json_spans.remove_member(text, metadata.value, "envtool")
         else:
-            text = json_spans.remove_member(text, own.value, "lock")
+            text = json_spans.remove_member(text, own.value, key)
 
 
 def with_dependencies(

@@ -74,7 +74,7 @@ def read_wish(text: str, *, path: str, kind: "Kind", environment: str) -> Wish:
     document = read_document(text, path, kind)
     faults = Faults()
     root = Table(document.values, document.place, faults)
-    base = _BASES[kind](root, path)
+    base = _BASES[kind](root, _naming(text, path) if kind.startswith("notebook") else path)
     wish = _joined(base, environment)
     if faults.found:
         raise faults.located(document.file, document.line_of)
@@ -221,6 +221,16 @@ def _written_name(table: Table) -> str | None:
         table.fault("name", f"'{name}' is not a name: it has no letter a-z and no digit")
         return None
     return name if is_project else _slug(name)
+
+
+def _naming(notebook: str, path: str) -> str:
+    """Return the path that names a notebook: an executed copy is called as what it is a copy of."""
+    if '"envtool"' not in notebook:
+        return path
+    from envtool.formats.declarations.notebook import carried_name
+
+    name = carried_name(notebook, file=path)
+    return path if name is None else f"{name}.ipynb"
 
 
 def _stem(path: str) -> str:

@@ -1,0 +1,1 @@
+"""What is in a notebook beside its declaration: outputs, parameters, and what made them."""

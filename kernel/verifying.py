@@ -1,0 +1,126 @@
+"""Verify notebooks: run them again in the closure that made their outputs, and compare.
+
+Nothing is written. The lock in the notebook leads to the recorded closure wherever its interpreter
+is to be had; where it leads to another one, the report says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from envtool.errors import EnvtoolError, KernelError
+from envtool.formats.nix.hashing import Hash
+from envtool.formats.notebooks.comparing import CellReport, Tolerance, compare_cells
+from envtool.formats.notebooks.origin import Origin, read_origin
+from envtool.kernel.execution import perform
+from envtool.kernel.headless import check_kind, enter, execution_of, nbformat_module
+from envtool.machine import project as projects
+from envtool.values import value
+
+if TYPE_CHECKING:
+    from envtool.formats.nix.storepath import StorePath
+    from envtool.workspace import Project, Workspace
+
+__all__ = ["Verified", "verify_notebooks"]
+
+
+@value
+class Verified:
+    """What came of running a notebook again."""
+
+    notebook: str
+    """Absolute path."""
+    origin: Origin
+    """What made the outputs that it has."""
+    environment: "StorePath"
+    """What it ran in now."""
+    python: str
+    cells: tuple[CellReport, ...]
+    error: EnvtoolError | None
+    """Why it did not run to its end, if it did when the outputs were made."""
+    seconds: float
+
+    @property
+    def is_same_closure(self) -> bool:
+        """Whether it ran in the very closure that made its outputs."""
+        return self.origin.environment == self.environment.full()
+
+    @property
+    def is_same(self) -> bool:
+        """Whether its outputs came out again."""
+        return self.error is None and all(cell.status != "differs" for cell in self.cells)
+
+
+def verify_notebooks(
+    workspace: "Workspace",
+    notebooks: "Sequence[Project]",
+    tolerance: Tolerance,
+    *,
+    timeout: int | None = None,
+    jobs: int = 1,
+) -> list[Verified]:
+    """Run notebooks again, `jobs` at once, and compare their outputs.
+
+    :raises KernelError: one has no outputs of a run, or was changed since.
+    """
+    tasks = [
+        _Task(workspace, project, timeout, several=len(notebooks) > 1) for project in notebooks
+    ]
+    if not perform([task.execution for task in tasks], workspace.reporter, jobs=jobs):
+        raise KeyboardInterrupt
+    return [task.report(tolerance) for task in tasks]
+
+
+class _Task:
+    """One notebook on its way."""
+
+    def __init__(
+        self, workspace: "Workspace", project: "Project", timeout: int | None, *, several: bool
+    ) -> None:
+        check_kind(project)
+        nbformat = nbformat_module()
+        text = projects.read_text(project.path)
+        self.path = project.path
+        self.before = nbformat.reads(text, as_version=4)
+        self.origin = _origin(project, self.before)
+        self.entered = enter(workspace, project, text)
+        name = project.path.rsplit("/", 1)[-1] if several else ""
+        self.execution = execution_of(
+            workspace,
+            self.entered,
+            nbformat.reads(text, as_version=4),
+            folder=project.folder,
+            timeout=timeout,
+            name=name,
+        )
+
+    def report(self, tolerance: Tolerance) -> Verified:
+        """Return what came of it."""
+        execution = self.execution
+        failed_before = any(map(_has_error, self.before.cells))
+        return Verified(
+            notebook=self.path,
+            origin=self.origin,
+            environment=self.entered.record.environment,
+            python=self.entered.record.python,
+            cells=tuple(compare_cells(self.before.cells, execution.notebook.cells, tolerance)),
+            error=None if failed_before else execution.error,
+            seconds=execution.seconds,
+        )
+
+
+def _origin(project: "Project", notebook: Mapping[str, Any]) -> Origin:
+    origin = read_origin(notebook)
+    again = f"envtool notebook run {project.path}"
+    if origin is None:
+        raise KernelError(
+            f"{project.path} does not say what made its outputs, so that nothing can be verified",
+            hint=f"{again}, and verify the executed notebook",
+        )
+    lock = projects.read_lock_text(project.path, project.kind, project.environment)
+    if origin.lock and (lock is None or Hash.of(lock.encode()).sri != origin.lock):
+        raise KernelError(f"{project.path} was locked anew since its outputs were made", hint=again)
+    return origin
+
+
+def _has_error(cell: Mapping[str, Any]) -> bool:
+    return any(output.get("output_type") == "error" for output in cell.get("outputs", ()))

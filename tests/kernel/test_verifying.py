@@ -1,0 +1,151 @@
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat as untyped
+import pytest
+
+from envtool.errors import KernelError
+from envtool.formats.notebooks.comparing import Tolerance
+from envtool.kernel.headless import run_notebook
+from envtool.kernel.state import State, state_of
+from envtool.kernel.verifying import Verified, verify_notebooks
+from envtool.workspace import Project, Workspace, open_project
+
+if TYPE_CHECKING:
+    from kernel.conftest import Declare  # noqa: TID251 - tests/kernel, not kernel/
+
+nbformat: Any = untyped
+BLOCK = '# /// script\n# dependencies = ["six"]\n# ///\nimport six\n'
+
+
+def write(path: Path, *cells: str) -> Project:
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(nbformat.writes(made))
+    return open_project(str(path.parent), file=path.name)
+
+
+def executed(workspace: Workspace, path: Path, *cells: str, output: str | None = None) -> Project:
+    """Write and run a notebook, and return the copy's project."""
+    done = run_notebook(workspace, write(path, *cells), output=output)
+    return open_project("/", file=done.output)
+
+
+def change(project: Project, before: str, after: str) -> None:
+    text = Path(project.path).read_text()
+    assert before in text
+    Path(project.path).write_text(text.replace(before, after))
+
+
+def verify(workspace: Workspace, project: Project) -> Verified:
+    (found,) = verify_notebooks(workspace, [project], Tolerance())
+    return found
+
+
+def test_what_comes_out_again_is_the_same_in_the_very_closure(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    copy = executed(workspace, tmp_path / "tarn.ipynb", BLOCK, "print(1 / 3)", "1 + 1")
+    before = Path(copy.path).read_bytes()
+    found = verify(workspace, copy)
+    assert (found.is_same, found.is_same_closure, found.error) == (True, True, None)
+    assert [cell.status for cell in found.cells] == ["same"] * 3
+    assert Path(copy.path).read_bytes() == before
+
+
+def test_a_copy_under_another_name_elsewhere_leads_to_the_same_closure(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    other = tmp_path / "results" / "today.ipynb"
+    other.parent.mkdir()
+    copy = executed(workspace, tmp_path / "tarn.ipynb", BLOCK, output=str(other))
+    assert verify(workspace, copy).is_same_closure
+
+
+def test_an_output_that_differs_is_told_with_its_cell(workspace: Workspace, tmp_path: Path) -> None:
+    copy = executed(workspace, tmp_path / "tarn.ipynb", BLOCK, "print('deep', 31)", "1 + 1")
+    change(copy, "deep 31\\n", "deep 30\\n")
+    found = verify(workspace, copy)
+    assert not found.is_same
+    assert found.is_same_closure
+    assert [cell.status for cell in found.cells] == ["same", "differs", "same"]
+    assert found.cells[1].differences == ("text on stdout differs\n- deep 30\n+ deep 31",)
+
+
+def test_a_notebook_that_fails_now_is_not_the_same(workspace: Workspace, tmp_path: Path) -> None:
+    once = "import os\nos.mkdir('once')"
+    copy = executed(workspace, tmp_path / "tarn.ipynb", BLOCK, once)
+    found = verify(workspace, copy)
+    assert not found.is_same
+    assert found.error is not None
+    assert found.error.message.startswith("cell 2 failed: FileExistsError")
+
+
+def test_a_failure_that_comes_again_is_the_same(workspace: Workspace, tmp_path: Path) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "1 / 0", "2")
+    with pytest.raises(KernelError):
+        run_notebook(workspace, project)
+    copy = open_project("/", file=str(tmp_path / "tarn.executed.ipynb"))
+    assert verify(workspace, copy).is_same
+
+
+def test_without_a_record_nothing_can_be_verified(workspace: Workspace, tmp_path: Path) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK)
+    with pytest.raises(KernelError, match="does not say what made its outputs") as caught:
+        verify(workspace, project)
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith(f"envtool notebook run {project.path}")
+
+
+def test_what_was_locked_anew_is_no_longer_what_made_the_outputs(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    copy = executed(workspace, tmp_path / "tarn.ipynb", BLOCK)
+    workspace.add(copy, ["iniconfig"])
+    with pytest.raises(KernelError, match="was locked anew since its outputs were made"):
+        verify(workspace, copy)
+
+
+def test_a_project_that_moved_on_makes_another_closure_and_that_is_said(
+    workspace: Workspace, declare: "Declare"
+) -> None:
+    project = declare("lake", 'dependencies = ["ipykernel"]\n')
+    folder = Path(os.path.dirname(project.path))
+    copy = executed(workspace, folder / "tarn.ipynb", "print(6 * 7)")
+    workspace.add(project, ["six"])
+    found = verify(workspace, copy)
+    assert (found.is_same, found.is_same_closure) == (True, False)
+
+
+# What a notebook carries
+
+
+def state(workspace: Workspace, project: Project) -> State:
+    return state_of(workspace, open_project("/", file=project.path))
+
+
+def test_the_state_follows_a_notebook_from_declaration_to_outputs(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "1 + 1", "")
+    fresh = state(workspace, project)
+    assert (fresh.declares, fresh.requirements, fresh.lock) == ("cell", ("six",), "none")
+    assert (fresh.cells, fresh.with_outputs, fresh.origin) == (3, 0, None)
+    workspace.lock(project)
+    locked = state(workspace, project)
+    assert locked.lock == "answers"
+    assert any(package.startswith("six 1") for package in locked.packages)
+    run_notebook(workspace, project, in_place=True)
+    ran = state(workspace, project)
+    assert (ran.with_outputs, ran.is_present, ran.is_current) == (1, True, True)
+    change(project, '[\\"six\\"]', '[\\"six\\", \\"iniconfig\\"]')
+    stale = state(workspace, project)
+    assert (stale.lock, stale.is_current) == ("stale", False)
+
+
+def test_a_notebook_that_declares_nothing_has_a_state_too(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    found = state(workspace, write(tmp_path / "tarn.ipynb", "1"))
+    assert (found.declares, found.lock, found.requirements) == ("nothing", "none", ())
