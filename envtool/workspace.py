@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from envtool.machine.fetching.fetch import Fetcher
     from envtool.machine.store import Store
     from envtool.plan.answer import Answer, Request
+    from envtool.plan.auditing import Audit
     from envtool.plan.evaluate import Evaluation
     from envtool.plan.exporting import ExportForm
 
@@ -479,6 +480,15 @@ class Workspace:
         from envtool.formats.requires import chains
 
         return chains(self.tree(project), normalised(name))
+
+    def audit(self, project: Project, database: str) -> "Audit":
+        """Return which packages of the current generation, or of the lock, are vulnerable.
+
+        :raises LockError: there is neither.
+        """
+        from envtool.plan.auditing import audit
+
+        return audit(self.settings, self.tree(project), database)
 
     # Collecting
 

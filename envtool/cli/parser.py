@@ -26,7 +26,7 @@ declare:      init  declare  add  remove  lock  upgrade
 build:        switch  build
 use:          run  shell  kernel  notebook  fetch
 in a prompt:  print-env
-look:         tree  why  outdated  generations  diff
+look:         tree  why  outdated  audit  generations  diff
 go back:      rollback
 hand over:    export
 tidy up:      gc  doctor
@@ -57,6 +57,12 @@ def _carrying(commands: "Commands[Parser]") -> None:
     from envtool.cli import carrying
 
     carrying.add_commands(commands)
+
+
+def _auditing(commands: "Commands[Parser]") -> None:
+    from envtool.cli import auditing
+
+    auditing.add_commands(commands)
 
 
 def _doctor(commands: "Commands[Parser]") -> None:
@@ -136,6 +142,7 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _switching: ("switch", "build"),
     _upgrading: ("upgrade", "outdated"),
     _carrying: ("export",),
+    _auditing: ("audit",),
     _doctor: ("doctor",),
     _running: ("run",),
     _shell: ("shell",),

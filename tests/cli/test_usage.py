@@ -9,7 +9,17 @@ from envtool.cli.options import UsageError, global_options, leading
 from envtool.cli.parser import FAMILIES, make_parser
 
 PLAIN = ["init", "add", "remove", "lock", "switch", "build", "run", "shell", "tree", "why"]
-PLAIN += ["upgrade", "outdated", "export", "doctor", "generations", "rollback", "gc", "completion"]
+PLAIN += [
+    "upgrade",
+    "outdated",
+    "export",
+    "doctor",
+    "audit",
+    "generations",
+    "rollback",
+    "gc",
+    "completion",
+]
 PLAIN += ["declare", "diff", "fetch"]
 PLAIN += ["print-env"]
 COMMANDS = [*PLAIN, "kernel", "notebook", "store"]
