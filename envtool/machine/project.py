@@ -19,6 +19,7 @@ __all__ = [
     "Project",
     "declaration_text",
     "find",
+    "find_above",
     "lock_path",
     "lock_place",
     "read",
@@ -67,6 +68,20 @@ def find(start: str, *, file: str | None = None) -> "tuple[str, Kind]":
     if file is not None:
         path = os.path.abspath(os.path.join(start, file))
         return path, _kind(path)
+    found = find_above(start)
+    if found is None:
+        raise DeclarationError(
+            one_fault(start, "no envtool.toml or pyproject.toml here or in a folder above").faults,
+            hint="envtool init",
+        )
+    return found
+
+
+def find_above(start: str) -> "tuple[str, Kind] | None":
+    """Return path and kind of the declaration in an absolute folder or above; None: there is none.
+
+    :raises DeclarationError: a file on the way cannot be read.
+    """
     folder = start
     while True:
         path = os.path.join(folder, "envtool.toml")
@@ -76,12 +91,8 @@ def find(start: str, *, file: str | None = None) -> "tuple[str, Kind]":
         if os.path.lexists(path) and _OUR_TABLES.search(_read_bytes(path)):
             return path, "pyproject.toml"
         if folder == os.path.dirname(folder):
-            break
+            return None
         folder = os.path.dirname(folder)
-    raise DeclarationError(
-        one_fault(start, "no envtool.toml or pyproject.toml here or in a folder above").faults,
-        hint="envtool init",
-    )
 
 
 def _kind(path: str) -> "Kind":
