@@ -1,8 +1,8 @@
 """`envtool-kernel`: what a kernelspec starts; it becomes ipykernel in the current generation.
 
 Realised environments cost a few milliseconds: find the generation, set the variables, exec in
-place, so that process id, signals and the debugger are the kernel's own. What fails is told in the
-notebook: a kernel that exits is started again six times by Jupyter, and its words are lost.
+place, so that process id, signals and the debugger are the kernel's own. Everything else is the
+relay's: a kernel that exits is started again six times by Jupyter, and its words are lost.
 """
 
 import os
@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from envtool.errors import EnvtoolError
-from envtool.kernel.entering import command, variables
-from envtool.machine.settings import load
-from envtool.reporting import Reporter
-from envtool.workspace import Project, Record, Workspace, open_project
+from envtool.kernel.entry import Entry
+from envtool.kernel.goal import Declared, Found, Goal
 
 __all__ = ["main"]
 
-USAGE = "usage: envtool-kernel --declaration PATH [--environment NAME] -f CONNECTION_FILE"
+USAGE = "usage: envtool-kernel [--declaration PATH [--environment NAME]] -f CONNECTION_FILE"
 _OPTIONS = {
     "--declaration": "declaration",
     "--environment": "environment",
@@ -39,13 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words is None:
         print(USAGE, file=sys.stderr)  # noqa: T201 - before there is anyone else to tell
         return 2
+    goal, fault = Goal(), None
     try:
-        _become(words, os.environ)
+        goal = _goal(words, os.environ)
+        entry = goal.entry()
+        if entry is not None:
+            _become(entry, words.connection_file)
     except EnvtoolError as error:
-        return _explain(words, error)
+        fault = error
     except Exception as error:  # noqa: BLE001 - a kernel that exits is only started again
         told = f"{type(error).__name__}: {error}\nThis is a bug in envtool."
-        return _explain(words, EnvtoolError(told))
+        fault = EnvtoolError(told)
+    return _relay(words.connection_file, goal, fault)
 
 
 def _read(argv: Sequence[str]) -> _Words | None:
@@ -57,36 +60,24 @@ def _read(argv: Sequence[str]) -> _Words | None:
         if option not in _OPTIONS or not (sign or rest):
             return None
         setattr(words, _OPTIONS[option], value if sign else rest.pop(0))
-    return words if words.declaration and words.connection_file else None
+    return words if words.connection_file else None
 
 
-def _become(words: _Words, environ: Mapping[str, str]) -> NoReturn:
-    project = open_project("/", file=words.declaration, environment=words.environment)
-    workspace = Workspace(load(environ))
-    number, record = workspace.current(project) or _realise(project, environ)
-    argv = [*command(workspace, project, record), "-f", words.connection_file]
-    entered = variables(workspace, project, number, record, environ)
+def _goal(words: _Words, environ: Mapping[str, str]) -> Goal:
+    if words.declaration:
+        return Declared(environ, words.declaration, words.environment)
+    return Found(environ, os.getcwd(), os.getppid())
+
+
+def _become(entry: Entry, connection_file: str) -> NoReturn:
+    argv = [*entry.argv, "-f", connection_file]
     _restore_signals()
     try:
-        os.execve(argv[0], argv, entered)  # noqa: S606 - becoming the kernel is the point
+        os.execve(argv[0], argv, entry.environ)  # noqa: S606 - becoming the kernel is the point
     except OSError as error:
         raise EnvtoolError(
             f"{argv[0]} cannot be started: {error.strerror}", hint="envtool switch"
         ) from error
-
-
-def _realise(project: Project, environ: Mapping[str, str]) -> tuple[int, Record]:
-    """Make the first generation; its progress goes to the log of whoever starts kernels."""
-    generation, _ = Workspace(load(environ), _reporter()).switch(project)
-    return generation.number, generation.record
-
-
-def _reporter() -> Reporter:
-    from envtool.cli.options import Options
-    from envtool.cli.progress import Progress
-    from envtool.cli.terminal import Terminal
-
-    return Progress(Terminal(Options()))
 
 
 def _restore_signals() -> None:
@@ -97,11 +88,29 @@ def _restore_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _explain(words: _Words, error: EnvtoolError) -> int:
-    text = error.message if error.hint is None else f"{error.message}\n\nTo mend it: {error.hint}"
-    print(f"envtool-kernel: {text}", file=sys.stderr)  # noqa: T201 - the log of the server
+def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:
+    """Stay, and answer; return 1 only where nobody could be answered."""
+    if fault is not None:
+        _log(fault)
     try:
-        from envtool.kernel.diagnosis import serve
-    except ImportError:
+        from envtool.kernel.front import read_connection
+        from envtool.kernel.relay import serve
+    except ImportError as error:
+        _log(
+            EnvtoolError(
+                f"a kernel that is not realised yet needs the package {error.name}",
+                hint=f"{sys.executable} -m pip install 'envtool[jupyter]'",
+            )
+        )
         return 1
-    return serve(words.connection_file, error)
+    try:
+        return serve(read_connection(connection_file), goal, fault)
+    except EnvtoolError as error:
+        _log(error)
+        return 1
+
+
+def _log(error: EnvtoolError) -> None:
+    """Write an error where Jupyter logs what kernels print."""
+    text = error.message if error.hint is None else f"{error.message}\n\nTo mend it: {error.hint}"
+    print(f"envtool-kernel: {text}", file=sys.stderr)  # noqa: T201

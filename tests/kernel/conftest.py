@@ -1,5 +1,7 @@
 """Real environments with real kernels, in one root that all tests of a run share."""
 
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +63,29 @@ class Declare(Protocol):
     """Write an envtool.toml into a folder of the test and return its project."""
 
     def __call__(self, name: str, text: str) -> Project: ...
+
+
+class Spec(Protocol):
+    """Write a kernelspec whose launcher gets these words, and return its name."""
+
+    def __call__(self, *words: str) -> str: ...
+
+
+@pytest.fixture
+def spec(jupyter: Path) -> Spec:
+    """Write specs as they stand when what they name has changed since."""
+    code = "import sys; from envtool.kernel.launcher import main; sys.exit(main())"
+
+    def write(*words: str) -> str:
+        folder = jupyter / "kernels" / "written"
+        folder.mkdir(parents=True, exist_ok=True)
+        argv = [sys.executable, "-c", code, *words, "-f", "{connection_file}"]
+        told = {"argv": argv, "display_name": "w", "language": "python"}
+        text = json.dumps({**told, "interrupt_mode": "message"})
+        (folder / "kernel.json").write_text(text)
+        return folder.name
+
+    return write
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from envtool.values import replace
 from envtool.workspace import Project, Workspace
 
 if TYPE_CHECKING:
-    from kernel.conftest import Declare, Start  # noqa: TID251 - tests/kernel, not kernel/
+    from kernel.conftest import Declare, Spec, Start  # noqa: TID251 - tests/kernel, not kernel/
 
 HEAVY = {
     "argparse",
@@ -146,33 +146,22 @@ def test_starting_a_realised_kernel_imports_nothing_heavy(
     assert HEAVY & set(modules) == set()
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["-f"], ["-c", "import sys"], ["-f", "x"]])
+@pytest.mark.parametrize("words", [[], ["--help"], ["-f"], ["-c", "import sys"]])
 def test_unknown_words_end_at_once_with_the_usage(words: list[str]) -> None:
     code = "import sys; from envtool.kernel.launcher import main; sys.exit(main())"
     argv = [sys.executable, "-c", code, *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: envtool-kernel --declaration PATH")
+    assert done.stderr.startswith("usage: envtool-kernel [--declaration PATH")
 
 
 # The kernel that explains
 
 
-def broken(jupyter: Path, declaration: str) -> str:
-    """Write a spec as it stands after its declaration has lost its kernel."""
-    folder = jupyter / "kernels" / "broken"
-    folder.mkdir(parents=True)
-    code = "import sys; from envtool.kernel.launcher import main; sys.exit(main())"
-    argv = [sys.executable, "-c", code, "--declaration", declaration, "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": "b", "language": "python", "interrupt_mode": "message"}
-    (folder / "kernel.json").write_text(json.dumps(spec))
-    return "broken"
-
-
 def test_a_cell_tells_what_is_wrong_and_what_mends_it(
-    without_kernel: Project, jupyter: Path, start: "Start"
+    without_kernel: Project, spec: "Spec", start: "Start"
 ) -> None:
-    kernel = start(broken(jupyter, without_kernel.path))
+    kernel = start(spec("--declaration", without_kernel.path))
     content, _ = kernel.run("1 + 1")
     assert content["status"] == "error"
     assert content["ename"] == "KernelError"
@@ -183,50 +172,50 @@ def test_a_cell_tells_what_is_wrong_and_what_mends_it(
 
 
 def test_every_kind_of_failure_is_told_in_the_cell(
-    workspace: Workspace, declare: "Declare", jupyter: Path, start: "Start"
+    workspace: Workspace, declare: "Declare", spec: "Spec", start: "Start"
 ) -> None:
     project = declare("wrong", 'dependencies = ["numpy ==="]\ndependecies = []\n')
-    kernel = start(broken(jupyter, project.path))
+    kernel = start(spec("--declaration", project.path))
     content, _ = kernel.run("1 + 1")
     assert content["ename"] == "DeclarationError"
     assert "dependecies" in content["evalue"]
 
 
 def test_a_missing_declaration_is_told_in_the_cell(
-    workspace: Workspace, jupyter: Path, tmp_path: Path, start: "Start"
+    workspace: Workspace, spec: "Spec", tmp_path: Path, start: "Start"
 ) -> None:
-    kernel = start(broken(jupyter, str(tmp_path / "gone" / "envtool.toml")))
+    kernel = start(spec("--declaration", str(tmp_path / "gone" / "envtool.toml")))
     content, _ = kernel.run("1 + 1")
     assert content["status"] == "error"
     assert "gone/envtool.toml: no such file" in content["evalue"]
 
 
 def test_silent_code_succeeds_so_that_front_ends_come_to_the_first_cell(
-    without_kernel: Project, jupyter: Path, start: "Start"
+    without_kernel: Project, spec: "Spec", start: "Start"
 ) -> None:
-    kernel = start(broken(jupyter, without_kernel.path))
+    kernel = start(spec("--declaration", without_kernel.path))
     content, _ = kernel.run("setup()", silent=True, store_history=False)
     assert content["status"] == "ok"
 
 
 def test_the_explaining_kernel_answers_whatever_a_front_end_asks(
-    without_kernel: Project, jupyter: Path, start: "Start"
+    without_kernel: Project, spec: "Spec", start: "Start"
 ) -> None:
-    client = start(broken(jupyter, without_kernel.path)).client
+    client = start(spec("--declaration", without_kernel.path)).client
     assert client.complete("pri", 3, reply=True, timeout=60)["content"]["cursor_start"] == 3
     assert client.inspect("print", reply=True, timeout=60)["content"]["found"] is False
     assert client.is_complete("1")
     assert client.history(reply=True, timeout=60)["content"]["history"] == []
     assert client.comm_info(reply=True, timeout=60)["content"]["comms"] == {}
     info = client.kernel_info(reply=True, timeout=60)["content"]
-    assert info["implementation"] == "envtool-diagnosis"
+    assert info["implementation"] == "envtool"
     assert client.hb_channel.is_beating()
 
 
 def test_the_explaining_kernel_shuts_down_when_asked(
-    without_kernel: Project, jupyter: Path, start: "Start"
+    without_kernel: Project, spec: "Spec", start: "Start"
 ) -> None:
-    kernel = start(broken(jupyter, without_kernel.path))
+    kernel = start(spec("--declaration", without_kernel.path))
     provisioner = kernel.manager.provisioner
     assert provisioner is not None
     process = provisioner.process  # type: ignore[attr-defined]
@@ -237,9 +226,9 @@ def test_the_explaining_kernel_shuts_down_when_asked(
 
 
 def test_a_kernel_that_was_mended_works_after_a_restart(
-    workspace: Workspace, without_kernel: Project, jupyter: Path, start: "Start"
+    workspace: Workspace, without_kernel: Project, spec: "Spec", start: "Start"
 ) -> None:
-    kernel = start(broken(jupyter, without_kernel.path))
+    kernel = start(spec("--declaration", without_kernel.path))
     assert kernel.run("1 + 1")[0]["status"] == "error"
     workspace.add(without_kernel, ["ipykernel"])
     kernel.manager.restart_kernel(now=True)

@@ -1,0 +1,107 @@
+"""Which notebook a kernel was started for, and what declares its environment.
+
+Nothing of the protocol says so. Jupyter Server sets JPY_SESSION_NAME to the notebook's path;
+nbclient, nbconvert and papermill have it on their command lines; VS Code assigns it in the first
+code that it executes, silently; and all but papermill start kernels in the notebook's folder.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from envtool.errors import DeclarationError
+from envtool.machine.project import Project, find_above, read_text
+
+if TYPE_CHECKING:
+    from envtool.formats.declarations.declaration import Kind
+
+__all__ = ["declares", "find_notebook", "find_project", "is_vscode", "notebook_told"]
+
+_EXTENSION = ".ipynb"
+_TOLD = re.compile(r"^\s*__vsc_ipynb_file__\s*=\s*([\"'].*[\"'])\s*$", re.MULTILINE)
+_MARKS = ("# /// script", '"envtool"')
+"""One of these stands in every notebook that declares something."""
+
+
+def find_notebook(environ: Mapping[str, str], starter: int) -> str | None:
+    """Return the absolute path of the notebook; None when nothing says it.
+
+    `starter` is the process that starts the kernel.
+    """
+    for name in ("ENVTOOL_NOTEBOOK", "JPY_SESSION_NAME"):
+        told = environ.get(name, "")
+        if told.endswith(_EXTENSION) and os.path.isfile(told):
+            return os.path.abspath(told)
+    return None if environ.get("JPY_SESSION_NAME") else _on_command_line(starter)
+
+
+def _on_command_line(process: int) -> str | None:
+    """Return the first notebook that a process was started with."""
+    with suppress(OSError):
+        folder = os.readlink(f"/proc/{process}/cwd")
+        with open(f"/proc/{process}/cmdline", "rb") as file:
+            words = file.read().decode("utf-8", "surrogateescape").split("\0")
+        for word in words:
+            path = os.path.normpath(os.path.join(folder, word))
+            if word.endswith(_EXTENSION) and os.path.isfile(path):
+                return path
+    return None
+
+
+def find_project(folder: str, notebook: str | None) -> Project | None:
+    """Return what declares the environment of a notebook, or of kernels started in a folder.
+
+    :raises DeclarationError: a file that may declare it cannot be read.
+    """
+    if notebook is not None:
+        if (kind := declares(read_text(notebook), notebook)) is not None:
+            return Project(notebook, kind, "default")
+        folder = os.path.dirname(notebook)
+    found = find_above(folder)
+    return None if found is None else Project(*found, "default")
+
+
+def declares(text: str, file: str) -> "Kind | None":
+    """Return where a notebook declares something; None when it does not.
+
+    :raises DeclarationError: it is not a notebook, or declares twice.
+    """
+    from envtool.formats.declarations.notebook import declaration_block, kind_of
+
+    kind = kind_of(text, file=file)
+    if kind == "notebook-metadata" or declaration_block(text, file=file) is not None:
+        return kind
+    return None
+
+
+def is_vscode(environ: Mapping[str, str], folder: str) -> bool:
+    """Say whether VS Code starts the kernel, and may still tell a notebook that matters here."""
+    if "JPY_SESSION_NAME" in environ or not any(name.startswith("VSCODE_") for name in environ):
+        return False
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.endswith(_EXTENSION) and _is_marked(os.path.join(folder, name)):
+                return True
+    return False
+
+
+def _is_marked(path: str) -> bool:
+    with suppress(DeclarationError):
+        text = read_text(path)
+        return any(mark in text for mark in _MARKS)
+    return False
+
+
+def notebook_told(code: str) -> str | None:
+    """Return the notebook that VS Code's own code names; None when it names none."""
+    match = _TOLD.search(code)
+    if match is None:
+        return None
+    with suppress(ValueError, SyntaxError):
+        told = ast.literal_eval(match[1])
+        if isinstance(told, str) and os.path.isfile(told):
+            return os.path.abspath(told)
+    return None

@@ -1,0 +1,149 @@
+"""What a kernel is to become: the environment of a declaration, known at once or found out."""
+
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+
+from envtool.errors import DeclarationError, EnvtoolError, LockError
+from envtool.kernel.entry import Entry, entry, entry_of
+from envtool.kernel.finding import find_notebook, find_project, is_vscode, notebook_told
+from envtool.machine.disk import disk_errors
+from envtool.machine.project import Project, read_lock_text
+from envtool.machine.settings import load
+from envtool.workspace import Workspace, open_project
+
+__all__ = ["Declared", "Found", "Goal"]
+
+
+class Goal:
+    """No environment at all: there is something to be told only."""
+
+    project: Project | None = None
+    """What is to be realised; None while only a cell can say."""
+
+    def learn(self, code: str, *, silent: bool) -> None:
+        """Hear what a client executes: it may say which notebook, or what it declares.
+
+        :raises EnvtoolError: nothing does.
+        """
+
+    def entry(self) -> Entry | None:
+        """Return how the kernel is started; None when its environment is to be built before.
+
+        :raises EnvtoolError: it can neither be entered nor built.
+        """
+        return None
+
+    def built(self) -> Entry:
+        """Return how the kernel is started after its environment was built.
+
+        :raises EnvtoolError: it cannot be entered.
+        """
+        raise NotImplementedError
+
+    def python(self) -> str:
+        """Return the version that kernel_info tells before there is a kernel."""
+        return platform.python_version()
+
+
+class _Known(Goal):
+    """The environment of one project, once it is known."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.workspace = Workspace(load(environ))
+
+    def entry(self) -> Entry | None:
+        """Enter the current generation, where it answers."""
+        if self.project is None:
+            return None
+        return entry(self.workspace, self.project, self.environ)
+
+    def built(self) -> Entry:
+        """Enter the current generation."""
+        assert self.project is not None, "nothing else is built"
+        current = self.workspace.current(self.project)
+        if current is None:
+            raise EnvtoolError(
+                f"the generation of {self.project.path} was deleted a moment ago",
+                hint="restart the kernel",
+            )
+        return entry_of(self.workspace, self.project, *current, self.environ)
+
+    def python(self) -> str:
+        """Return the feature release that the lock is for, else our own version."""
+        project = self.project
+        with suppress(DeclarationError, LockError):
+            if project is not None:
+                from envtool.formats.lock_head import read_head
+
+                text = read_lock_text(project.path, project.kind, project.environment)
+                if text is not None and (told := read_head(text, project.path).python):
+                    return told
+        return super().python()
+
+
+class Declared(_Known):
+    """What a kernelspec names."""
+
+    def __init__(self, environ: Mapping[str, str], declaration: str, environment: str) -> None:
+        super().__init__(environ)
+        self.project = open_project("/", file=declaration, environment=environment)
+
+
+class Found(_Known):
+    """What the generic kernel finds.
+
+    The notebook's own declaration, else the project's, else what the first cell declares that is
+    executed.
+    """
+
+    def __init__(self, environ: Mapping[str, str], folder: str, starter: int) -> None:
+        super().__init__(environ)
+        self._folder = folder
+        notebook = find_notebook(environ, starter)
+        self._awaited = notebook is None and is_vscode(environ, folder)
+        """VS Code is about to tell which notebook it is."""
+        if not self._awaited:
+            self.project = find_project(folder, notebook)
+
+    def learn(self, code: str, *, silent: bool) -> None:
+        """Hear a notebook's path, or its first cell."""
+        if self._awaited and (notebook := notebook_told(code)) is not None:
+            self._awaited = False
+            self.project = find_project(self._folder, notebook)
+        if silent:
+            return
+        if self._awaited:
+            self._awaited = False
+            self.project = find_project(self._folder, None)
+        if self.project is None:
+            self.project = self._declared(code)
+
+    def _declared(self, code: str) -> Project:
+        """Return the project of a cell: a notebook of that one cell, named by its declaration."""
+        from hashlib import sha256
+
+        from envtool.formats.declarations.inline import find_block
+        from envtool.formats.declarations.notebook import EMPTY, with_code_cell_before
+
+        block = find_block(code, file="the cell")
+        if block is None:
+            raise EnvtoolError(
+                "nothing says which environment this notebook is to run in: it has no declaration,"
+                f" there is no project in {self._folder} or above, and this cell has no"
+                " `# /// script` block",
+                hint="write one into the first cell, or: envtool init",
+            )
+        source = f"# /// script\n{code[block.start : block.end]}# ///\n"
+        digest = sha256(source.encode()).hexdigest()[:32]
+        path = f"{self.workspace.settings.cache}/cells/{digest}/notebook.ipynb"
+        if not os.path.exists(path):
+            with disk_errors("keep the cell's declaration"):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                temporary = f"{path}.{os.getpid()}.tmp"
+                with open(temporary, "w", encoding="utf-8") as file:
+                    file.write(with_code_cell_before(EMPTY, 1, source))
+                os.rename(temporary, path)
+        return open_project("/", file=path)
