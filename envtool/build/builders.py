@@ -34,6 +34,7 @@ from envtool.plan.instantiate import (
     LOCAL_INTERPRETER,
     UNPACK,
     UNPACK_DEB,
+    UNPACK_STANDALONE,
 )
 from envtool.reporting import Kind, Reporter, Step
 from envtool.values import value
@@ -52,6 +53,7 @@ _KINDS: Mapping[str, Kind] = {
     FETCH: "fetch",
     UNPACK: "unpack",
     UNPACK_DEB: "unpack",
+    UNPACK_STANDALONE: "unpack",
     DEBIAN_INTERPRETER: "build",
     BUILD: "build",
     ENVIRONMENT: "compose",
@@ -185,6 +187,9 @@ def _fetch_first(
 
 def _places(store: Store, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the URLs at which the file of a fetch can be had, the best place first."""
+    if "standalone" in environment and store.settings.standalone_mirror:
+        mirror = store.settings.standalone_mirror.rstrip("/")
+        return (f"{mirror}/{environment['standalone']}", environment["url"])
     if "debian" not in environment:
         return (environment["url"],)
     from envtool.formats.debian.package import read_locked
@@ -233,6 +238,23 @@ def _unpack_deb(context: Context, path: StorePath, derivation: Derivation, step:
             unpacked = deb.unpack(target, lambda count: context.reporter.advance(step, count))
         for place, mode in unpacked.stripped:
             context.reporter.note(f"{environment['deb']}: {place} loses its mode {mode:o}")
+        return _placed(context, path, derivation, target, set())
+
+
+def _unpack_standalone(
+    context: Context, path: StorePath, derivation: Derivation, step: Step
+) -> PathInfo:
+    from envtool.sources.standalone import unpack
+
+    environment = derivation.environment
+    with scratch(context.store, derivation.name) as target:
+        archive = context.physical(environment["src"])
+        unpack(
+            archive,
+            environment["archive"],
+            target,
+            lambda count: context.reporter.advance(step, count),
+        )
         return _placed(context, path, derivation, target, set())
 
 
@@ -434,6 +456,7 @@ _BUILDERS: Mapping[str, _Builder] = {
     FETCH: _fetch,
     UNPACK: _unpack,
     UNPACK_DEB: _unpack_deb,
+    UNPACK_STANDALONE: _unpack_standalone,
     INTERPRETER: _interpreter,
     DEBIAN_INTERPRETER: _debian_interpreter,
     LOCAL_INTERPRETER: _local_interpreter,

@@ -96,8 +96,8 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
     record = origin.record()
     lock = _lock(origin)
     chosen = (
-        closed_interpreter(store.settings, lock.python.packages)
-        if lock.python.packages
+        closed_interpreter(store.settings, lock.python.pins)
+        if lock.python.source != "host"
         else host_interpreter(store.settings, f"=={record.python}", None)
     )
     interpreter = chosen.interpreter

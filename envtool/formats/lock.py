@@ -8,7 +8,7 @@ locks reads as what changed.
 `[tool.envtool]` stands before the packages: `declaration` (digest of what the lock answers),
 `direct` (the names the declaration asks for itself) and the `python` table. After the packages
 comes one `builds` table per source package with what its build back end needs, and at the end,
-if the interpreter is Debian's, the `debian` table with the packages that it is made of.
+if the interpreter is one of our own, the `debian` table with the packages that it is made of.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +21,7 @@ from envtool.formats.locked import (
     Lock,
     LockedPackage,
     LockedPython,
+    Pins,
     Vcs,
     basename,
     package_order,
@@ -34,6 +35,7 @@ __all__ = [
     "Lock",
     "LockedPackage",
     "LockedPython",
+    "Pins",
     "Vcs",
     "parse",
     "render",
@@ -123,14 +125,18 @@ def _python(python: LockedPython) -> str:
         f"implementation = {_quote(python.implementation)}",
         f"platform = {_quote(python.platform)}",
     ]
+    if python.pins.archive is not None:
+        from envtool.formats.standalone import render_locked
+
+        lines.append(f"archive = {_inline(**render_locked(python.pins.archive))}")
     return "\n".join(lines)
 
 
 def _debian(python: LockedPython) -> Iterator[str]:
-    if python.packages:
+    if python.pins.packages:
         from envtool.formats.debian.package import render_locked
 
-        tables = (_inline(**render_locked(package)) for package in python.packages)
+        tables = (_inline(**render_locked(package)) for package in python.pins.packages)
         yield "\n".join(["[tool.envtool.debian]", *_array("interpreter", tables)])
 
 

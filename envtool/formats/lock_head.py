@@ -7,8 +7,8 @@ from envtool.errors import FormatError
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from envtool.formats.debian.package import DebianPackage
     from envtool.formats.lock import Lock
+    from envtool.formats.locked import Pins
 
 _PACKAGES = "\n[[packages]]"
 _DEBIAN = "\n[tool.envtool.debian]\n"
@@ -24,7 +24,7 @@ class Head:
     python: str | None
     """Feature release, `3.11`; None in another tool's lock."""
     source: str = "host"
-    """Where the interpreter comes from: `host` or `debian`."""
+    """Where the interpreter comes from: `host`, `debian` or `standalone`."""
 
 
 def read_head(text: str, path: str) -> Head:
@@ -46,20 +46,26 @@ def read_head(text: str, path: str) -> Head:
     return _thorough(text, path)
 
 
-def read_pinned(text: str, path: str) -> "tuple[DebianPackage, ...]":
-    """Return what the lock's interpreter of Debian is made of, without reading its other packages.
+def read_pinned(text: str, path: str) -> "Pins":
+    """Return what the lock's interpreter is made of, without reading its other packages.
 
-    :raises LockError: the text is no lock, or the interpreter is not Debian's.
+    :raises LockError: the text is no lock, or does not say so.
     """
     import tomllib
 
+    from envtool.formats import standalone
     from envtool.formats.debian.package import read_locked
+    from envtool.formats.locked import Pins
 
     try:
+        python = tomllib.loads(text.partition(_PACKAGES)[0])["tool"]["envtool"]["python"]
         tables = tomllib.loads(text.partition(_DEBIAN)[2])["interpreter"]
-        return tuple(map(read_locked, tables))
+        archive = None
+        if python["source"] == "standalone":
+            archive = standalone.read_locked(python["archive"])
+        return Pins(tuple(map(read_locked, tables)), archive)
     except (tomllib.TOMLDecodeError, FormatError, LookupError, TypeError, AttributeError):
-        return _parsed(text, path).python.packages
+        return _parsed(text, path).python.pins
 
 
 def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from envtool.formats.locked import (
     Lock,
     LockedPackage,
     LockedPython,
+    Pins,
     Vcs,
     basename,
     package_order,
@@ -19,6 +20,7 @@ from envtool.formats.locked import (
 
 if TYPE_CHECKING:
     from envtool.formats.debian.package import DebianPackage
+    from envtool.formats.standalone import StandaloneArchive
 
 Table = Mapping[str, Any]
 
@@ -189,32 +191,44 @@ class _Reader:
     def python(self, document: Table, ours: Table) -> LockedPython:
         table = self.table(ours, "python", "tool.envtool")
         if table is None:
-            return LockedPython("host", self.foreign_feature(document), "cpython", "")
+            return LockedPython(self.foreign_feature(document), "cpython", "")
         where = "tool.envtool.python"
         version = self.text(table, "version", where, required=True) or ""
         if version and not _FEATURE(version):
             self.fault(where, f"version is {version!r}, expected a feature release such as 3.11")
         source = self.text(table, "source", where, required=True)
-        if source not in (None, "host", "debian"):
-            self.fault(where, f"source is {source!r}, expected host or debian")
+        if source not in (None, "host", "debian", "standalone"):
+            self.fault(where, f"source is {source!r}, expected host, debian or standalone")
         implementation = self.text(table, "implementation", where, required=True)
         platform = table.get("platform", "")
         if not isinstance(platform, str):
             self.fault(where, f"platform is {platform!r}, expected a text")
             platform = ""
         implementation = implementation or ""
-        if source == "debian":
-            packages = self.debian(ours)
-            return LockedPython("debian", version, implementation, platform, packages)
-        return LockedPython("host", version, implementation, platform)
+        pins = Pins()
+        if source in {"debian", "standalone"}:
+            archive = self.archive(table, where) if source == "standalone" else None
+            pins = Pins(self.debian(ours, source), archive)
+        return LockedPython(version, implementation, platform, pins)
 
-    def debian(self, ours: Table) -> "tuple[DebianPackage, ...]":
+    def archive(self, python: Table, where: str) -> "StandaloneArchive | None":
+        from envtool.formats.standalone import read_locked
+
+        table = self.table(python, "archive", where)
+        try:
+            return read_locked(table or {})
+        except FormatError as error:
+            for line in str(error).splitlines():
+                self.fault(where, line)
+        return None
+
+    def debian(self, ours: Table, source: str) -> "tuple[DebianPackage, ...]":
         from envtool.formats.debian.package import read_locked
 
         where = "tool.envtool.debian"
         tables = self.tables(self.table(ours, "debian", "tool.envtool") or {}, "interpreter", where)
         if not tables:
-            self.fault(where, "interpreter names no packages, but python.source is debian")
+            self.fault(where, f"interpreter names no packages, but python.source is {source}")
         found = []
         for table in tables:
             try:

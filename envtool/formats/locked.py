@@ -6,6 +6,7 @@ from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.debian.package import DebianPackage
+    from envtool.formats.standalone import StandaloneArchive
 
 
 @value
@@ -63,18 +64,38 @@ class LockedPackage:
 
 
 @value
+class Pins:
+    """What an interpreter of our own is made of; nothing for the host's."""
+
+    packages: "tuple[DebianPackage, ...]" = ()
+    """Of Debian, by name."""
+    archive: "StandaloneArchive | None" = None
+    """None: the interpreter is one of Debian's, if there are packages."""
+
+    @property
+    def source(self) -> Literal["host", "debian", "standalone"]:
+        """The word for where the interpreter comes from."""
+        if self.archive is not None:
+            return "standalone"
+        return "debian" if self.packages else "host"
+
+
+@value
 class LockedPython:
     """The interpreter the lock was made for."""
 
-    source: Literal["host", "debian"]
     version: str
     """Feature release, `3.11`."""
     implementation: str
     """`cpython`."""
     platform: str
     """uv's name of the target, such as `x86_64-manylinux_2_40`; empty in another tool's lock."""
-    packages: "tuple[DebianPackage, ...]" = ()
-    """What an interpreter of Debian is made of, by name; of another source nothing."""
+    pins: Pins = Pins()
+
+    @property
+    def source(self) -> Literal["host", "debian", "standalone"]:
+        """The word for where it comes from."""
+        return self.pins.source
 
 
 @value

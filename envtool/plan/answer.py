@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from envtool.errors import LockError
 from envtool.formats.declarations.declaration import Declaration, parse
 from envtool.formats.lock_head import Head, read_head, read_pinned
+from envtool.formats.locked import Pins
 from envtool.machine import project as projects
 from envtool.machine.local import answered_digest
 from envtool.machine.project import Project
@@ -21,7 +22,6 @@ from envtool.sources.interpreter import Interpreter
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from envtool.formats.debian.package import DebianPackage
     from envtool.formats.lock import Lock
 
 
@@ -99,7 +99,7 @@ def answer(
     head = read_head(written, place) if written is not None else None
     must_resolve = head is None or head.declaration != digest or request.asks_anew
     pinned = _pinned(written, head, place)
-    if declaration.debian is None:
+    if not declaration.closed:
         python = host_interpreter(settings, declaration.python, head.python if head else None)
     elif must_resolve:
         python = pin(settings, declaration, pinned, upgrade=request.upgrade is True)
@@ -127,10 +127,10 @@ def answer(
     )
 
 
-def _pinned(written: str | None, head: Head | None, place: str) -> "tuple[DebianPackage, ...]":
-    """Return what the written lock's interpreter of Debian is made of."""
-    if written is None or head is None or head.source != "debian":
-        return ()
+def _pinned(written: str | None, head: Head | None, place: str) -> Pins:
+    """Return what the written lock's interpreter is made of, if it is one of our own."""
+    if written is None or head is None or head.source == "host":
+        return Pins()
     return read_pinned(written, place)
 
 
@@ -178,7 +178,7 @@ def _resolve(
         declaration,
         digest=digest,
         interpreter=python.interpreter,
-        debian=python.packages,
+        pins=python.pins,
         previous=previous,
         upgrade=request.upgrade,
         exclude_newer=request.exclude_newer,

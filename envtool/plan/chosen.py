@@ -1,20 +1,22 @@
-"""Choose the interpreter that a declaration asks for: one of the host, or one of Debian's.
+"""Choose the interpreter that a declaration asks for: one of the host, or one of our own.
 
-An interpreter of Debian is known before any of it is realised: the lock pins what it is made of.
+An interpreter of our own is known before any of it is realised: the lock pins what it is made of.
 """
 
 import os
 from typing import TYPE_CHECKING
 
+from envtool.errors import InterpreterError
+from envtool.formats.locked import Pins
 from envtool.machine.settings import Settings
 from envtool.plan.instantiate import Instantiation, add_interpreter
 from envtool.sources.interpreter import Interpreter, find, satisfies
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from envtool.formats.debian.package import DebianPackage
     from envtool.formats.declarations.declaration import Declaration
     from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.debian.archive import Archive
 
 __all__ = ["Chosen", "closed_interpreter", "host_interpreter", "pin"]
 
@@ -24,21 +26,20 @@ class Chosen:
     """An interpreter, and what it is made of."""
 
     interpreter: Interpreter
-    packages: "tuple[DebianPackage, ...]" = ()
-    """Of Debian; none for the host's."""
+    pins: Pins = Pins()
 
     @property
     def is_pure(self) -> bool:
         """Say whether it is the same on every machine."""
-        return bool(self.packages)
+        return self.pins.source != "host"
 
     def add(self, made: Instantiation) -> "StorePath":
         """Add its derivations and return the `.drv` path that environments build on."""
-        if not self.packages:
+        if not self.is_pure:
             return add_interpreter(made, self.interpreter)
         from envtool.plan.closed import ClosedPython, add_closed_interpreter
 
-        return add_closed_interpreter(made, ClosedPython(self.packages))
+        return add_closed_interpreter(made, ClosedPython(self.pins))
 
 
 def host_interpreter(settings: Settings, specifier: str | None, prefer: str | None) -> Chosen:
@@ -56,60 +57,70 @@ def host_interpreter(settings: Settings, specifier: str | None, prefer: str | No
     )
 
 
-def closed_interpreter(settings: Settings, packages: "tuple[DebianPackage, ...]") -> Chosen:
-    """Return the interpreter that is made of these packages of Debian.
+def closed_interpreter(settings: Settings, pins: Pins) -> Chosen:
+    """Return the interpreter that is made of what a lock pins.
 
-    :raises InterpreterError: they make none.
+    :raises InterpreterError: that makes none.
     """
     from envtool.plan.closed import ClosedPython, add_closed_interpreter, describe
 
-    python = ClosedPython(packages)
+    python = ClosedPython(pins)
     made = Instantiation()
     output = made.output(add_closed_interpreter(made, python))
-    return Chosen(describe(python, f"{settings.store}/{output}"), packages)
+    return Chosen(describe(python, f"{settings.store}/{output}"), pins)
 
 
 def pin(
-    settings: Settings,
-    declaration: "Declaration",
-    former: "tuple[DebianPackage, ...]" = (),
-    *,
-    upgrade: bool = False,
+    settings: Settings, declaration: "Declaration", former: Pins, *, upgrade: bool = False
 ) -> Chosen:
-    """Return the interpreter of Debian that a declaration asks for.
+    """Return the interpreter of our own that a declaration asks for.
 
-    The `former` one is kept if it still satisfies it; else, or to `upgrade`, it is as Debian's
-    archive has it now.
+    The `former` one is kept if it still satisfies it; else, or to `upgrade`, it is as its source
+    has it now.
 
-    :raises InterpreterError: the suites have none that satisfies it.
+    :raises InterpreterError: no source has one that satisfies it.
     :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
     """
-    suites = declaration.debian or ()
-    if former and not upgrade and _is_kept(former, declaration.python, suites):
+    if not upgrade and _is_kept(former, declaration):
         return closed_interpreter(settings, former)
     from envtool.machine.debian.archive import open_archive
     from envtool.machine.fetching.fetch import Fetcher
-    from envtool.plan.closed import pin_interpreter
 
     with Fetcher(offline=settings.offline) as fetcher:
-        found = pin_interpreter(open_archive(settings, fetcher), declaration.python, suites)
-    return closed_interpreter(settings, _merged(found.packages, former))
+        found = _found(open_archive(settings, fetcher), declaration)
+    return closed_interpreter(settings, _merged(found, former))
 
 
-def _merged(
-    found: "tuple[DebianPackage, ...]", former: "tuple[DebianPackage, ...]"
-) -> "tuple[DebianPackage, ...]":
+def _found(archive: "Archive", declaration: "Declaration") -> Pins:
+    """Return the interpreter of the first source that has one that satisfies."""
+    from envtool.plan.closed import pin_interpreter, pin_standalone
+
+    failures: list[InterpreterError] = []
+    for source in declaration.closed:
+        try:
+            if source == "standalone":
+                return pin_standalone(archive, declaration.python).pins
+            return pin_interpreter(archive, declaration.python, declaration.suites).pins
+        except InterpreterError as error:
+            failures.append(error)
+    raise InterpreterError(
+        "\n".join(error.message for error in failures), hint=failures[-1].hint
+    ) from failures[-1]
+
+
+def _merged(found: Pins, former: Pins) -> Pins:
     """Return what was found, but what did not change as the lock has it: of the time it was."""
-    before = {(each.name, each.sha256, each.suite): each for each in former}
-    return tuple(before.get((each.name, each.sha256, each.suite), each) for each in found)
+    before = {(each.name, each.sha256, each.suite): each for each in former.packages}
+    packages = (before.get((each.name, each.sha256, each.suite), each) for each in found.packages)
+    return Pins(tuple(packages), found.archive)
 
 
-def _is_kept(
-    former: "tuple[DebianPackage, ...]", specifier: str | None, suites: tuple[str, ...]
-) -> bool:
+def _is_kept(former: Pins, declaration: "Declaration") -> bool:
     from envtool.plan.closed import ALIASES, ClosedPython
 
-    python = ClosedPython(former)
+    if former.source not in declaration.closed:
+        return False
+    python, specifier, suites = ClosedPython(former), declaration.python, declaration.suites
     fits = specifier is None or satisfies(python.version, specifier)
     # Which codename an alias has is the archive's to say: `envtool lock --upgrade` asks it.
     return fits and (not suites or suites[0] == python.suite or suites[0] in ALIASES)

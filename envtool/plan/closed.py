@@ -1,8 +1,9 @@
-"""Interpreters of our own: which packages of Debian one is made of, and its derivations.
+"""Interpreters of our own: what one is made of, and its derivations.
 
-Of the closure of `python3.13` only what it runs with is taken: not what Debian administers it by
-(dpkg, debconf, …). Added is what wheels expect of any system, the C++ runtime, and data that
-Debian leaves to other packages: certificates, time zones.
+Of the closure of Debian's `python3.13` only what it runs with is taken: not what Debian administers
+it by (dpkg, debconf, …). Added is what wheels expect of any system, the C++ runtime, and data that
+Debian leaves to other packages: certificates, time zones. One of python-build-standalone brings all
+but these and the C library, which are Debian's there, too.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from envtool.errors import InterpreterError
 from envtool.formats.debian.package import DebianPackage, Package, pin, render_locked
+from envtool.formats.locked import Pins
 from envtool.formats.nix.derivation import Output
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
@@ -21,6 +23,7 @@ from envtool.plan.instantiate import (
     LOCAL,
     LOCAL_INTERPRETER,
     UNPACK_DEB,
+    UNPACK_STANDALONE,
     Instantiation,
     derivation,
     store_name,
@@ -29,7 +32,8 @@ from envtool.sources.interpreter import Interpreter, satisfies
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from envtool.machine.debian.archive import Archive
+    from envtool.formats.standalone import StandaloneArchive
+    from envtool.machine.debian.archive import Archive, Suite
     from envtool.plan.debian.universe import Universe
 
 __all__ = [
@@ -39,6 +43,7 @@ __all__ = [
     "describe",
     "find_packages",
     "pin_interpreter",
+    "pin_standalone",
 ]
 
 _ADMINISTRATION = frozenset(
@@ -50,6 +55,8 @@ _ADMINISTRATION = frozenset(
 """What packages depend on for their installation, or for nothing that a program opens."""
 _RUNTIME = ("libgcc-s1", "libstdc++6")
 """What wheels link to and never bring (PEP 600)."""
+_SYSTEM = ("libc6", "libcrypt1", *_RUNTIME)
+"""What an interpreter links to that brings its other libraries itself."""
 _DATA = ("ca-certificates", "tzdata")
 """Taken without what they depend on."""
 _SUITES = ("stable", "oldstable")
@@ -68,8 +75,12 @@ _MACHINES = {"amd64": ("x86_64", "x86_64-linux-gnu"), "arm64": ("aarch64", "aarc
 class ClosedPython:
     """An interpreter as the lock pins it: all that it is made of."""
 
-    packages: tuple[DebianPackage, ...]
-    """By name."""
+    pins: Pins
+
+    @property
+    def packages(self) -> tuple[DebianPackage, ...]:
+        """Those of Debian, by name."""
+        return self.pins.packages
 
     @property
     def _program(self) -> DebianPackage:
@@ -87,7 +98,8 @@ class ClosedPython:
 
         :raises InterpreterError: there is no interpreter among the packages, or more than one.
         """
-        return _upstream(self._program)
+        archive = self.pins.archive
+        return _upstream(self._program) if archive is None else archive.version
 
     @property
     def feature(self) -> str:
@@ -96,22 +108,32 @@ class ClosedPython:
 
     @property
     def suite(self) -> str:
-        """The codename of Debian's suite that it comes from."""
-        return self._program.suite
+        """The codename of Debian's suite that it comes from, or its C library does."""
+        return (self._program if self.pins.archive is None else self._libc).suite
 
     @property
     def architecture(self) -> str:
         """Debian's word, `amd64`."""
-        return self._program.architecture
+        return self._libc.architecture
 
     @property
     def glibc(self) -> tuple[int, int]:
         """The version of its C library."""
-        library = [each for each in self.packages if each.name == "libc6"]
-        if not library:
-            raise InterpreterError("the lock pins no libc6", hint="envtool lock --upgrade")
-        major, minor = _upstream(library[0]).split(".")[:2]
+        major, minor = _upstream(self._libc).split(".")[:2]
         return int(major), int(minor)
+
+    @property
+    def _libc(self) -> DebianPackage:
+        for package in self.packages:
+            if package.name == "libc6":
+                return package
+        raise InterpreterError("the lock pins no libc6", hint="envtool lock --upgrade")
+
+    @property
+    def sha256(self) -> str:
+        """Of what holds its program, base 16."""
+        archive = self.pins.archive
+        return self._program.sha256 if archive is None else archive.sha256
 
 
 _PROGRAM = re.compile(r"python3\.\d+").fullmatch
@@ -130,16 +152,23 @@ def find_packages(feature: str, universe: "Universe") -> tuple[Package, ...]:
     :raises InterpreterError: there is none in these suites.
     :raises ResolutionError: its dependencies cannot be had together.
     """
-    from envtool.plan.debian.closure import solve
-
     program = f"python{feature}"
     if not universe.named(program):
         raise InterpreterError(f"there is no {program} in the suites of Debian that are looked at")
-    closure = solve([program, *_RUNTIME], universe)
-    needed = _reached([program, *_RUNTIME], closure.edges)
-    found = {each.name: each for each in closure.packages if each.name in needed}
     split = _SPLIT if int(feature.split(".")[1]) < _SPLIT_UNTIL else ()
-    for name in (*_DATA, *split):
+    return _closure([program, *_RUNTIME], (*_DATA, *split), universe)
+
+
+def _closure(
+    roots: Sequence[str], alone: Sequence[str], universe: "Universe"
+) -> tuple[Package, ...]:
+    """Return what the roots run with, and beside it what is taken without its dependencies."""
+    from envtool.plan.debian.closure import solve
+
+    closure = solve(roots, universe)
+    needed = _reached(roots, closure.edges)
+    found = {each.name: each for each in closure.packages if each.name in needed}
+    for name in alone:
         for package in universe.named(name)[:1]:
             found.setdefault(name, package)
     return tuple(found[name] for name in sorted(found))
@@ -168,19 +197,38 @@ def pin_interpreter(
                 if specifier is None or satisfies(version, specifier)
             ]
             if fitting:
-                return ClosedPython(
-                    tuple(
-                        pin(each, opened[0].timestamp)
-                        for each in find_packages(fitting[0], universe)
-                    )
-                )
+                packages = find_packages(fitting[0], universe)
+                return ClosedPython(Pins(_pinned(packages, opened[0])))
         seen.append(f"  {suite}: {', '.join(versions.values()) or 'none'}")
     wanted = f"CPython {specifier}" if specifier else "CPython"
     raise InterpreterError(
         f"no interpreter of Debian is {wanted}; found:\n" + "\n".join(seen),
         hint='ask for one of these, name a suite with interpreter = "debian/SUITE", '
-        'or write interpreter = "host"',
+        'or write interpreter = "standalone", which has others',
     )
+
+
+def pin_standalone(
+    archive: "Archive", specifier: str | None, suites: Sequence[str] = ()
+) -> ClosedPython:
+    """Return the newest interpreter of python-build-standalone that satisfies, pinned.
+
+    Its C library and data are those of Debian, by default of stable.
+
+    :raises InterpreterError: there is none; it says which there are.
+    :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
+    """
+    from envtool.plan.debian.pinning import open_universe
+    from envtool.sources.standalone import choose
+
+    found = choose(_MACHINES.get(archive.architecture, ("",))[0], specifier)
+    with open_universe(archive, suites or _SUITES[:1], refresh=True) as (universe, opened):
+        packages = _closure(_SYSTEM, _DATA, universe)
+        return ClosedPython(Pins(_pinned(packages, opened[0]), found))
+
+
+def _pinned(packages: Sequence[Package], suite: "Suite") -> tuple[DebianPackage, ...]:
+    return tuple(pin(each, suite.timestamp) for each in packages)
 
 
 def _versions(universe: "Universe") -> Iterator[tuple[str, str]]:
@@ -210,11 +258,13 @@ def add_closed_interpreter(made: Instantiation, python: ClosedPython) -> StorePa
     machine, abi = _machine(python)
     system = f"{machine}-linux"
     unpacked = [_unpack(made, package) for package in python.packages]
+    if python.pins.archive is not None:
+        unpacked.append(_unpack_standalone(made, python.pins.archive))
     variables = {
         "packages": json.dumps([made.output(path).full() for path in unpacked]),
         "feature": python.feature,
     }
-    name = store_name(f"cpython-{python.version}-debian")
+    name = store_name(f"cpython-{python.version}-{python.pins.source}")
     closed = made.add(derivation(name, DEBIAN_INTERPRETER, variables, unpacked, system=system))
     variables = {
         LOCAL: "1",
@@ -254,6 +304,21 @@ def _unpack(made: Instantiation, package: DebianPackage) -> StorePath:
     return made.add(derivation(name, UNPACK_DEB, variables, [fetch]))
 
 
+def _unpack_standalone(made: Instantiation, archive: "StandaloneArchive") -> StorePath:
+    variables = {
+        "url": archive.url,
+        "standalone": archive.below,
+        "outputHash": archive.sha256,
+        "outputHashAlgo": "sha256",
+        "outputHashMode": "flat",
+    }
+    output = Output(None, fixed=Hash("sha256", bytes.fromhex(archive.sha256)))
+    fetch = made.add(derivation(store_name(archive.filename), FETCH, variables, output=output))
+    variables = {"src": made.output(fetch).full(), "archive": archive.filename}
+    name = store_name(f"python-build-standalone-{archive.version}")
+    return made.add(derivation(name, UNPACK_STANDALONE, variables, [fetch]))
+
+
 def describe(python: ClosedPython, physical: str) -> Interpreter:
     """Return what the rest of envtool knows of an interpreter; nothing of it need be realised.
 
@@ -274,5 +339,5 @@ def describe(python: ClosedPython, physical: str) -> Interpreter:
         stdlib=f"{physical}/lib/python{python.feature}",
         purelib=packages,
         platlib=packages,
-        sha256=next(each.sha256 for each in python.packages if _PROGRAM(each.name)),
+        sha256=python.sha256,
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FETCH = "builtin:fetchurl"
 UNPACK = "builtin:unpack-wheel"
 UNPACK_DEB = "builtin:unpack-deb"
+UNPACK_STANDALONE = "builtin:unpack-standalone"
 INTERPRETER = "builtin:host-interpreter"
 DEBIAN_INTERPRETER = "builtin:debian-interpreter"
 LOCAL_INTERPRETER = "builtin:local-interpreter"
@@ -35,6 +36,7 @@ LOCAL = "envtoolLocal"
 VERSIONS = {
     UNPACK: "1",
     UNPACK_DEB: "1",
+    UNPACK_STANDALONE: "1",
     INTERPRETER: "1",
     DEBIAN_INTERPRETER: "1",
     LOCAL_INTERPRETER: "1",

@@ -11,7 +11,6 @@ running its build back end, uv asks again with building allowed.
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from packaging.requirements import Requirement
@@ -26,6 +25,7 @@ from envtool.formats.lock import (
     Lock,
     LockedPackage,
     LockedPython,
+    Pins,
     parse,
     render,
 )
@@ -40,14 +40,12 @@ from envtool.sources.interpreter import Interpreter
 from envtool.sources.probe import running_program
 from envtool.values import replace, value
 
-if TYPE_CHECKING:
-    from envtool.formats.debian.package import DebianPackage
-
 __all__ = ["resolve", "target_platform"]
 
 KERNEL = "ipykernel"
 _TIMEOUT = 30.0
 _RETRIES = 3
+_NONE = Pins()
 _PLATFORMS = {
     "x86_64": "x86_64-manylinux_2_40",
     "aarch64": "aarch64-manylinux_2_40",
@@ -61,7 +59,7 @@ def resolve(
     *,
     digest: str,
     interpreter: Interpreter,
-    debian: "tuple[DebianPackage, ...]" = (),
+    pins: Pins = _NONE,
     previous: Lock | None = None,
     upgrade: bool | Sequence[str] = False,
     exclude_newer: str | None = None,
@@ -77,8 +75,8 @@ def resolve(
 
     Versions of `previous` are kept where they still satisfy, except for the names in `upgrade`
     (True is all). `exclude_newer` goes before the declaration's own; where `upgrade` names
-    packages it holds for these alone. `debian` is what the interpreter is made of, if it is
-    Debian's; it need not be realised. The declaration's index goes before `index`, and both
+    packages it holds for these alone. `pins` is what the interpreter is made of, if it is
+    one of our own; it need not be realised. The declaration's index goes before `index`, and both
     before what the host is set up for. `timeout` (seconds of silence) and `retries` are uv's
     defaults when None, `environ` is this process's own.
     `cache_dir` is absolute; everything in it can be made again, and the lock does not depend
@@ -96,13 +94,12 @@ def resolve(
         declaration,
         tool,
         LockedPython(
-            "debian" if debian else "host",
             interpreter.feature,
             "cpython",
             target_platform(interpreter),
-            debian,
+            pins,
         ),
-        running_program() if debian else interpreter.executable,
+        running_program() if pins.packages else interpreter.executable,
         upgrade,
         declaration.exclude_newer if alone else exclude_newer or declaration.exclude_newer,
         [(canonicalize_name(name), alone) for name in names] if alone else (),

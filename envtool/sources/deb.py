@@ -11,15 +11,14 @@ size, and a ratio that no real package comes near.
 """
 
 import os
-import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, Self, cast
+from contextlib import AbstractContextManager
+from typing import Self
 
 from envtool.errors import FormatError
 from envtool.formats.debian.control import Stanza, parse_stanza
 from envtool.sources.folder import DebError, NewFolder, Unpacked, checked
-from envtool.sources.inflate import CHUNK, Inflated, damage
+from envtool.sources.tar import Entries, entries_of
 from envtool.values import value
 
 __all__ = ["Deb", "DebError", "Unpacked"]
@@ -31,17 +30,6 @@ _RATIO, _FREE = 2000, 64 << 20
 _SLACK = 16 << 20
 """Bytes by which a package may be larger than twice what it says."""
 _MOST_CONTROL = 16 << 20
-_MOST_EXTENSION = 1 << 20
-"""Bytes of a header that holds a long name."""
-_EXTENSIONS = frozenset(
-    {
-        tarfile.GNUTYPE_LONGLINK,
-        tarfile.GNUTYPE_LONGNAME,
-        tarfile.SOLARIS_XHDTYPE,
-        tarfile.XGLTYPE,
-        tarfile.XHDTYPE,
-    }
-)
 
 
 @value
@@ -51,17 +39,6 @@ class _Part:
     name: str
     start: int
     size: int
-
-
-class _Info(tarfile.TarInfo):
-    """A header of tar that refuses to be read at length for a name."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        info = super().frombuf(buf, encoding, errors)
-        if info.type in _EXTENSIONS and info.size > _MOST_EXTENSION:
-            raise ValueError(f"a name takes {info.size} bytes")
-        return info
 
 
 class Deb:
@@ -181,26 +158,13 @@ class Deb:
             return by_ratio
         return min(by_ratio, int(said[:15]) * 1024 * 2 + _SLACK)
 
-    @contextmanager
-    def _entries(
-        self, part: _Part, limit: int
-    ) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]]:
+    def _entries(self, part: _Part, limit: int) -> AbstractContextManager[Entries]:
         """Give the entries of a part, each with its contents if it is a regular file."""
-        faults: tuple[type[Exception], ...] = (*damage(), tarfile.TarError, OverflowError)
-        try:
-            stream = Inflated(
-                self._file,
-                part.name.partition(".tar")[2],
-                start=part.start,
-                size=part.size,
-                limit=limit,
-            )
-            with tarfile.open(
-                fileobj=cast("IO[bytes]", stream), mode="r|", bufsize=CHUNK, tarinfo=_Info
-            ) as archive:
-                yield (
-                    (info, archive.extractfile(info) if info.isreg() else None) for info in archive
-                )
-            stream.finish()
-        except faults as error:
-            raise self._fail(f"{part.name} cannot be read: {error}") from error
+        return entries_of(
+            self._file,
+            part.name,
+            start=part.start,
+            size=part.size,
+            limit=limit,
+            fail=self._fail,
+        )

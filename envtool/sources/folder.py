@@ -35,7 +35,7 @@ class Unpacked:
     """Path and mode of what lost its setuid or setgid bit; sorted."""
 
 
-def checked(name: str, fail: Callable[[str], DebError]) -> str:
+def checked(name: str, fail: Callable[[str], FormatError]) -> str:
     """Return a name of tar as a path without `./`; empty for the top folder."""
     path = name.removeprefix("./").rstrip("/")
     if path in {"", "."}:
@@ -57,7 +57,7 @@ class NewFolder:
     """A folder that is made, and filled entry by entry; `fail` makes the error of a message."""
 
     def __init__(
-        self, target: str, fail: Callable[[str], DebError], on_bytes: Callable[[int], None]
+        self, target: str, fail: Callable[[str], FormatError], on_bytes: Callable[[int], None]
     ) -> None:
         self._target = target
         self._fail = fail

@@ -327,7 +327,7 @@ def made_generation(
     wheels = sorted((project.parent / "wheels").glob("*.whl"))
     packages = tuple(selected(wheel).package for wheel in wheels)
     version = platform.python_version()
-    python = LockedPython("host", version.rpartition(".")[0], "cpython", "")
+    python = LockedPython(version.rpartition(".")[0], "cpython", "")
     lock = Lock(python=python, packages=packages, builds=(), declaration="d" * 64)
     record = Record(
         name="demo",

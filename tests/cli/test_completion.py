@@ -13,7 +13,7 @@ from envtool.formats.lock import Artifact, Lock, LockedPackage, LockedPython, re
 
 def lock_of(name: str) -> str:
     wheel = Artifact(f"{name}-2.0-py3-none-any.whl", f"https://h/{name}.whl", None, 10, "0" * 64)
-    python = LockedPython("host", "3.11", "cpython", "x86_64-manylinux_2_40")
+    python = LockedPython("3.11", "cpython", "x86_64-manylinux_2_40")
     package = LockedPackage(name, "2.0", None, wheels=(wheel,), direct=True)
     return render(Lock(python, (package,), (), "sha256-x"))
 

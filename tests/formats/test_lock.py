@@ -18,6 +18,7 @@ from envtool.formats.lock import (
     Lock,
     LockedPackage,
     LockedPython,
+    Pins,
     Vcs,
     parse,
     render,
@@ -27,7 +28,7 @@ from envtool.formats.lock_head import read_head, read_pinned
 from envtool.values import replace
 
 SHA = "0123456789abcdef" * 4
-PYTHON = LockedPython("host", "3.11", "cpython", "x86_64-manylinux_2_40")
+PYTHON = LockedPython("3.11", "cpython", "x86_64-manylinux_2_40")
 ENVIRONMENT = {"python_version": "3.11", "python_full_version": "3.11.2", "sys_platform": "linux"}
 TAGS = (
     "cp311-cp311-linux_x86_64",
@@ -98,9 +99,7 @@ DEBIAN = DebianPackage(
     component="main",
     timestamp="20260912T075541Z",
 )
-CLOSED = replace(
-    EVERY_SOURCE, python=replace(PYTHON, source="debian", packages=(DEBIAN, replace(DEBIAN)))
-)
+CLOSED = replace(EVERY_SOURCE, python=replace(PYTHON, pins=Pins((DEBIAN, replace(DEBIAN)))))
 
 
 def test_what_an_interpreter_of_debian_is_made_of_is_read_back() -> None:
@@ -108,13 +107,13 @@ def test_what_an_interpreter_of_debian_is_made_of_is_read_back() -> None:
 
     assert parse(text, path="pylock.toml") == CLOSED
     assert read_head(text, "pylock.toml").source == "debian"
-    assert read_pinned(text, "pylock.toml") == CLOSED.python.packages
+    assert read_pinned(text, "pylock.toml") == CLOSED.python.pins
 
 
 def test_the_pins_of_debian_are_found_in_a_lock_of_another_layout() -> None:
     moved = render(CLOSED).replace("[tool.envtool.debian]", "[tool.envtool.'debian']")
 
-    assert read_pinned(moved, "pylock.toml") == CLOSED.python.packages
+    assert read_pinned(moved, "pylock.toml") == CLOSED.python.pins
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_the_lock_says_for_other_tools_where_it_applies() -> None:
 def test_another_tools_lock_is_read_without_ours() -> None:
     lock = parse(FOREIGN, path="pylock.toml")
 
-    assert lock.python == LockedPython("host", "3.12", "cpython", "")
+    assert lock.python == LockedPython("3.12", "cpython", "")
     assert lock.declaration == ""
     assert lock.packages[0].wheels[0].filename == "a+b-1.0-py3-none-any.whl"
     assert lock.packages[0].wheels[0].sha256 == SHA

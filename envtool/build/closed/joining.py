@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from envtool.errors import BuildError
 from envtool.sources.elf import MAGIC, dynamic
 
-__all__ = ["check_libraries", "join", "library_folder"]
+__all__ = ["check_libraries", "join", "library_folder", "library_folders"]
 
 _MERGED = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32"})
 _KEPT = (
@@ -28,7 +28,7 @@ _LEFT = re.compile(
     # What libc loads from its built-in places only, which the loader shuts: of no use here.
     r"usr/lib/[^/]+/(?:gconv|audit|perl[^/]*)/"
     r"|usr/lib/(?:binfmt\.d|python3|ssl|locale|tmpfiles\.d|systemd|mime)/"
-    r"|usr/lib/python[\d.]+/(?:test|[^/]+/tests?|sitecustomize\.py$)"
+    r"|usr/lib/python[\d.]+/(?:test|[^/]+/tests?|sitecustomize\.py$|site-packages/)"
 ).match
 
 
@@ -135,13 +135,22 @@ def library_folder(tree: str) -> str:
     )
 
 
+def library_folders(tree: str) -> tuple[str, ...]:
+    """Return the folders of shared libraries: that of the C library, and `usr/lib` if it has any.
+
+    :raises BuildError: there is no C library.
+    """
+    below = f"{tree}/usr/lib"
+    own = any(re.search(r"\.so(\.|$)", name) for name in os.listdir(below))
+    return (library_folder(tree), below) if own else (library_folder(tree),)
+
+
 def check_libraries(tree: str) -> None:
     """Check that each library that a file of the tree needs is in it.
 
     :raises BuildError: with a line for each that is not.
     """
-    folder = library_folder(tree)
-    here = set(os.listdir(folder))
+    here = {name for folder in library_folders(tree) for name in os.listdir(folder)}
     missing = {
         f"{place}: {soname}"
         for place in _places(tree, "usr/lib")

@@ -8,7 +8,7 @@ certificates come first where it has any: they may hold a company's own authorit
 import os
 import subprocess
 
-from envtool.build.closed.joining import library_folder
+from envtool.build.closed.joining import library_folder, library_folders
 from envtool.build.closed.shutting import loader
 from envtool.errors import BuildError
 
@@ -100,11 +100,12 @@ def compile_all(tree: str, feature: str) -> None:
     :raises BuildError: the interpreter does not start, or a module does not compile.
     """
     folder = library_folder(tree)
+    path = ":".join(library_folders(tree))
     python = f"{tree}/usr/bin/python{feature}"
     words = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     places = ["-s", tree, "-p", "/", f"{tree}/usr/lib/python{feature}"]
     done = subprocess.run(
-        [loader(folder), "--library-path", folder, python, "-B", "-S", "-s", *words, *places],
+        [loader(folder), "--library-path", path, python, "-B", "-S", "-s", *words, *places],
         env={"PYTHONHOME": f"{tree}/usr", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """The interpreter's program on this machine: the one file that must know where the store lies.
 
 A copy of the executable with the store's own dynamic loader as its interpreter (ELF `PT_INTERP`)
-and, as DT_RPATH, the folder with its libraries. DT_RPATH rather than DT_RUNPATH: only the former
+and, as DT_RPATH, the folders with its libraries. DT_RPATH rather than DT_RUNPATH: only the former
 also counts for what the libraries and extension modules need in turn (ld.so(8)).
 """
 
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from envtool.build.closed.joining import library_folder
+from envtool.build.closed.joining import library_folder, library_folders
 from envtool.build.closed.shutting import loader
 from envtool.errors import BuildError
 
@@ -61,7 +61,8 @@ def _patch(closed: str, source: str, target: str, patchelf: str) -> None:
     with open(source, "rb") as file, open(target, "xb") as copy:
         copy.write(file.read())
         os.fchmod(copy.fileno(), 0o755)
-    changes = ["--set-interpreter", loader(folder), "--force-rpath", "--set-rpath", folder]
+    changes = ["--set-interpreter", loader(folder), "--force-rpath"]
+    changes += ["--set-rpath", ":".join(library_folders(closed))]
     done = subprocess.run(
         [patchelf, *changes, target], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )

@@ -43,17 +43,18 @@ class Declaration:
     collisions: str = "refuse"
     """`refuse` or `warn`: what happens when two packages claim one file."""
     interpreter: str | None = None
-    """`host`, `debian` or `debian/SUITE`; None is `host`."""
+    """`host`, `debian`, `debian/SUITE`, `standalone` or `closed`; None is `host`."""
 
     @property
-    def debian(self) -> tuple[str, ...] | None:
-        """The suites of Debian that the interpreter is taken from, the best first.
+    def closed(self) -> tuple[str, ...]:
+        """Where an interpreter of our own is taken from, the best first; none for the host's."""
+        source = (self.interpreter or "host").partition("/")[0]
+        return {"host": (), "closed": ("debian", "standalone")}.get(source, (source,))
 
-        Empty: no suite is named. None: the interpreter is the host's.
-        """
-        source, _, suite = (self.interpreter or "host").partition("/")
-        if source != "debian":
-            return None
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """The suites of Debian that are named, the best first."""
+        suite = (self.interpreter or "").partition("/")[2]
         return (suite,) if suite else ()
 
 
@@ -109,7 +110,7 @@ def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = N
 def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
     from envtool.formats.declarations.requirement import canonical
 
-    closed = {} if declaration.debian is None else {"interpreter": declaration.interpreter}
+    closed = {"interpreter": declaration.interpreter} if declaration.closed else {}
     return {
         **closed,
         "python": declaration.python,

@@ -52,8 +52,8 @@ _ENVIRONMENT_KEYS = frozenset(
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = re.compile(r"(?:https?://[^\s/?#]+|file:///)\S*")
-_SOURCES = ("host", "debian")
-_INTERPRETER = re.compile(r"host|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
+_SOURCES = ("host", "debian", "standalone", "closed")
+_INTERPRETER = re.compile(r"host|standalone|closed|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
 _PINNED = {
     "PATH": "envtool leads it with the environment's programs",
     "PYTHONPATH": "envtool pins it, so that only the environment's packages are importable",
@@ -109,7 +109,7 @@ class Settings:
 
     python: str | None
     interpreter: str | None
-    """`host`, `debian` or `debian/SUITE`: where the interpreter comes from."""
+    """Where the interpreter comes from, as `Declaration` has it."""
     index: str | None
     exclude_newer: str | None
     sdists: tuple[str, ...]
@@ -215,8 +215,8 @@ def _interpreter(table: Table) -> str | None:
     written = table.string("interpreter", example="debian")
     if written is None or _INTERPRETER.fullmatch(written):
         return written
-    message = f"'{written}' is neither host nor debian nor debian/SUITE{near(written, _SOURCES)}"
-    table.fault("interpreter", message)
+    known = "host, debian, debian/SUITE, standalone or closed"
+    table.fault("interpreter", f"'{written}' is not {known}{near(written, _SOURCES)}")
     return None
 
 

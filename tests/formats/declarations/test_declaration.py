@@ -111,11 +111,12 @@ def test_an_environment_inherits_the_kernel_but_not_its_name() -> None:
 
 
 def test_an_environment_has_the_interpreter_of_the_base_or_its_own() -> None:
-    text = 'interpreter = "debian"\n[env.old]\ninterpreter = "debian/bookworm"\n[env.ci]\n'
-    assert read(text).debian == ()
-    assert read(text, environment="ci").debian == ()
-    assert read(text, environment="old").debian == ("bookworm",)
-    assert read("").debian is None
+    text = 'interpreter = "closed"\n[env.old]\ninterpreter = "debian/bookworm"\n[env.ci]\n'
+    for environment in ("default", "ci"):
+        assert read(text, environment=environment).closed == ("debian", "standalone")
+    old = read(text, environment="old")
+    assert (old.closed, old.suites) == (("debian",), ("bookworm",))
+    assert read("").closed == read('interpreter = "host"').closed == ()
 
 
 def test_an_environment_without_base_has_only_its_own_requirements_and_sources() -> None:
@@ -196,7 +197,11 @@ N = 1
         ("index = true", "index", "expected a string, found a boolean"),
         ('collisions = "last"', "collisions", "neither refuse nor warn"),
         ('interpreter = "debiam"', "interpreter", "did you mean 'debian'?"),
-        ('interpreter = "debian/"', "interpreter", "neither host nor debian nor"),
+        (
+            'interpreter = "debian/"',
+            "interpreter",
+            "is not host, debian, debian/SUITE, standalone or closed",
+        ),
         ("[env.ci]\ninterpreter = 3", "env.ci.interpreter", "expected a string"),
         ("exclude-newer = 2026-01-31T10:00:00", "exclude-newer", "is not a date"),
         ('exclude-newer = "2026-02-31"', "exclude-newer", "day is out of range"),
