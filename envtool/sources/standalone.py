@@ -56,9 +56,13 @@ def _older(machine: str, newest: StandaloneArchive) -> Iterator[StandaloneArchiv
 
 def _listed(request: str, machine: str) -> Iterator[StandaloneArchive]:
     """Yield what the catalogue has for a version, if it has that and vouches for it by a hash."""
-    from pbs_installer import get_download_link
+    import warnings
 
-    with suppress(ValueError):
+    with suppress(ValueError), warnings.catch_warnings():
+        # It reads its catalogue by a function that Python wants to be rid of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from pbs_installer import get_download_link
+
         found, (url, sha256) = get_download_link(request, arch=machine, platform="linux")
         # What is for developers of Python is larger, and laid out in another way.
         if sha256 and url.endswith(".tar.gz"):

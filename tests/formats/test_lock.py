@@ -25,6 +25,7 @@ from envtool.formats.lock import (
     select,
 )
 from envtool.formats.lock_head import read_head, read_pinned
+from envtool.formats.standalone import StandaloneArchive
 from envtool.values import replace
 
 SHA = "0123456789abcdef" * 4
@@ -108,6 +109,45 @@ def test_what_an_interpreter_of_debian_is_made_of_is_read_back() -> None:
     assert parse(text, path="pylock.toml") == CLOSED
     assert read_head(text, "pylock.toml").source == "debian"
     assert read_pinned(text, "pylock.toml") == CLOSED.python.pins
+
+
+STANDALONE = replace(
+    CLOSED,
+    python=replace(
+        PYTHON,
+        pins=Pins(
+            (replace(DEBIAN, name="libc6"),),
+            StandaloneArchive("3.11.9", "https://example.org/20260101/cpython-3.11.9.tar.gz", SHA),
+        ),
+    ),
+)
+
+
+def test_an_archive_of_python_build_standalone_is_read_back() -> None:
+    text = render(STANDALONE)
+
+    assert parse(text, path="pylock.toml") == STANDALONE
+    assert read_head(text, "pylock.toml").source == "standalone"
+    assert read_pinned(text, "pylock.toml") == STANDALONE.python.pins
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('archive = { version = "3.11.9"', 'archive = { version = "3.11"', "version is '3.11'"),
+        ("https://example.org/2026", "file:///etc/2026", "archive: url is 'file:///etc"),
+        ("https://example.org/20260101/", "https://example.org/", "archive: url is"),
+        (f'.tar.gz", sha256 = "{SHA}"', '.tar.gz", sha256 = "0"', "archive: sha256 is '0'"),
+        ("archive = { version", "other = { version", "archive: version is None"),
+        ('source = "standalone"', 'source = "stand"', "expected host, debian or standalone"),
+    ],
+)
+def test_a_fault_in_the_pinned_archive_is_named(old: str, new: str, words: str) -> None:
+    text = render(STANDALONE)
+    assert old in text
+
+    with pytest.raises(LockError, match=re.escape(words)):
+        parse(text.replace(old, new), path="pylock.toml")
 
 
 def test_the_pins_of_debian_are_found_in_a_lock_of_another_layout() -> None:

@@ -14,31 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envtool.errors import SandboxError
-from envtool.machine import sandbox
-from envtool.machine.sandbox import Sandbox, View
-
 if TYPE_CHECKING:
+    from cli.closed.conftest import InEmptyRoot, Proof
     from cli.conftest import Place, Run
 
 Started = Callable[..., subprocess.CompletedProcess[str]]
 
-CLOSED = """\
-name = "demo"
-python = "3.11"
-interpreter = "debian/bookworm"
-dependencies = ["numpy"]
-
-[kernel]
-"""
 HOST = 'name = "demo"\ndependencies = []\n'
 WHICH = "import sys; print(sys.base_prefix)"
-PROVED = """
-import lzma, numpy, sqlite3, ssl, sys
-found = sqlite3.connect(":memory:").execute("select 6 * 7").fetchone()[0]
-print(sys.version_info[:2], numpy.arange(4).sum(), found, ssl.HAS_TLSv1_3)
-"""
-SAID = "(3, 11) 6 42 True"
 KERNEL = """
 import sys
 from nbclient import NotebookClient
@@ -60,24 +43,6 @@ print("".join(said))
 """
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root in which an environment with Debian's Python 3.11 and numpy was realised."""
-    return tmp_path_factory.mktemp("closed") / "root"
-
-
-@pytest.fixture
-def closed(filled: Path, place: "Place", envtool: "Run") -> "Run":
-    """Let the project be one with the interpreter of Debian; its root is the filled one."""
-    place.root = filled
-    place.environ |= {"ENVTOOL_ROOT": str(filled)}
-    place.environ |= {key: text for key, text in os.environ.items() if key.startswith("PIP_")}
-    (place.project / "envtool.toml").write_text(CLOSED)
-    ended = envtool("switch")
-    assert ended.returncode == 0, ended.stderr
-    return envtool
-
-
 @pytest.fixture
 def lose(place: "Place") -> Callable[[str], None]:
     def delete(pattern: str) -> None:
@@ -90,16 +55,11 @@ def lose(place: "Place") -> Callable[[str], None]:
     return delete
 
 
-def environment(place: "Place") -> Path:
-    workspace = place.settings_of()
-    current = workspace.current(place.project_of())
-    assert current is not None
-    return Path(workspace.physical(current[1].environment))
-
-
-def test_a_declared_interpreter_of_debian_runs_with_its_packages(closed: "Run") -> None:
-    ended = closed("run", "python", "-c", PROVED)
-    assert (ended.stdout.strip(), ended.stderr) == (SAID, "")
+def test_a_declared_interpreter_of_debian_runs_with_its_packages(
+    closed: "Run", proof: "Proof"
+) -> None:
+    ended = closed("run", "python", "-c", proof.code)
+    assert (ended.stdout.strip(), ended.stderr) == (proof.said, "")
     shell = closed("shell", "--shell", "bash", "--run", f"python -c '{WHICH}'")
     assert shell.stdout.strip().endswith("-local"), shell.stderr
 
@@ -123,17 +83,17 @@ def test_an_upgrade_leaves_the_pins_of_what_did_not_change(closed: "Run", place:
     assert lock.read_text() == older
 
 
-def test_another_suite_makes_the_lock_stale(closed: "Run", place: "Place") -> None:
+def test_another_suite_makes_the_lock_stale(closed: "Run", place: "Place", proof: "Proof") -> None:
     declaration = place.project / "envtool.toml"
-    declaration.write_text(CLOSED.replace("bookworm", "trixie"))
+    declaration.write_text(proof.declaration.replace("bookworm", "trixie"))
     ended = closed("lock", "--check")
     assert (ended.returncode, "envtool lock" in ended.stderr) == (1, True)
 
 
 def test_a_version_that_the_suite_lacks_is_told_with_those_it_has(
-    closed: "Run", place: "Place"
+    closed: "Run", place: "Place", proof: "Proof"
 ) -> None:
-    (place.project / "envtool.toml").write_text(CLOSED.replace('"3.11"', '"3.12"'))
+    (place.project / "envtool.toml").write_text(proof.declaration.replace('"3.11"', '"3.12"'))
     ended = closed("lock")
     assert ended.returncode == 1
     assert "no interpreter of Debian is CPython ==3.12.*; found:\n  bookworm: 3.11." in ended.stderr
@@ -165,18 +125,20 @@ def test_rolling_back_changes_the_interpreter_too(closed: "Run", place: "Place")
 
 @pytest.mark.parametrize("pattern", ["*-cpython-3.11.*-local", "*-cpython-3.11.*-debian"])
 def test_switch_makes_a_lost_interpreter_again(
-    pattern: str, closed: "Run", lose: Callable[[str], None]
+    pattern: str, closed: "Run", lose: Callable[[str], None], proof: "Proof"
 ) -> None:
     lose(pattern)
-    failed = closed("run", "python", "-c", PROVED)
+    failed = closed("run", "python", "-c", proof.code)
     assert (failed.returncode != 0, failed.stdout) == (True, "")
     assert failed.stderr.endswith("hint: realise it again: envtool switch\n")
     assert closed("switch").returncode == 0
-    assert closed("run", "python", "-c", PROVED).stdout.strip() == SAID
+    assert closed("run", "python", "-c", proof.code).stdout.strip() == proof.said
 
 
 @pytest.mark.parametrize("name", ["lib/python3.11/os.py", "bin/python3.11"])
-def test_verify_repairs_a_damaged_interpreter(name: str, closed: "Run", place: "Place") -> None:
+def test_verify_repairs_a_damaged_interpreter(
+    name: str, closed: "Run", place: "Place", proof: "Proof"
+) -> None:
     place_of = closed("run", "python", "-c", WHICH).stdout.strip()
     path = Path(place_of, name).resolve()
     size = path.stat().st_size
@@ -187,38 +149,28 @@ def test_verify_repairs_a_damaged_interpreter(name: str, closed: "Run", place: "
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "repaired" in ended.stdout
     assert path.stat().st_size == size
-    assert closed("run", "python", "-c", PROVED).stdout.strip() == SAID
+    assert closed("run", "python", "-c", proof.code).stdout.strip() == proof.said
     assert closed("store", "verify", "--contents").returncode == 0
 
 
-def test_a_notebook_client_starts_its_kernel(closed: "Run", place: "Place") -> None:
+def test_a_notebook_client_starts_its_kernel(closed: "Run", place: "Place", proof: "Proof") -> None:
     assert closed("kernel", "install").returncode == 0
     done = subprocess.run(
-        [sys.executable, "-c", KERNEL, PROVED],
+        [sys.executable, "-c", KERNEL, proof.code],
         env={**os.environ, **place.environ},
         cwd=place.project,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout.strip() == SAID, done.stderr
+    assert done.stdout.strip() == proof.said, done.stderr
 
 
 def test_it_runs_where_there_is_nothing_but_the_store(
-    closed: "Run", place: "Place", tmp_path: Path
+    closed: "Run", in_empty_root: "InEmptyRoot", proof: "Proof"
 ) -> None:
-    python = str(environment(place) / "bin/python")
-    try:
-        program = sandbox.require(os.environ["PATH"])
-    except SandboxError:
-        pytest.skip("this machine gives no sandbox")
-    inside = Sandbox((View(f"{place.root}/store"),), {"HOME": "/tmp"}, "/tmp")
-    for words in (["-c", PROVED], ["-c", INSIDE, PROVED]):
-        with open(tmp_path / "output", "w+b") as output:
-            status = sandbox.run(program, inside, [python, *words], output=output)
-            output.seek(0)
-            said: Any = output.read().decode()
-        assert (status, said.strip().splitlines()[-1]) == (0, SAID), said
+    assert in_empty_root("-c", proof.code) == proof.said
+    assert in_empty_root("-c", INSIDE, proof.code).splitlines()[-1] == proof.said
 
 
 def as_another_user() -> list[str]:
@@ -272,13 +224,13 @@ def objects(place: "Place") -> dict[str, str]:
 
 
 def test_another_user_with_a_longer_root_has_the_same_objects(
-    closed: "Run", place: "Place", other: "tuple[Place, Started]", tmp_path: Path
+    closed: "Run", place: "Place", other: "tuple[Place, Started]", tmp_path: Path, proof: "Proof"
 ) -> None:
     theirs, run = other
     ended = run("switch")
     assert ended.returncode == 0, ended.stderr
-    ended = run("run", "python", "-c", PROVED)
-    assert ended.stdout.strip() == SAID, ended.stderr
+    ended = run("run", "python", "-c", proof.code)
+    assert ended.stdout.strip() == proof.said, ended.stderr
     assert objects(theirs) == objects(place)
     assert "local" in objects(place).values()
 
@@ -295,4 +247,4 @@ def test_another_user_with_a_longer_root_has_the_same_objects(
     ended = run("store", "verify", "--contents", "--repair", name)
     assert ended.returncode == 0, ended.stdout
     assert "made again" not in ended.stdout
-    assert run("run", "python", "-c", PROVED).stdout.strip() == SAID
+    assert run("run", "python", "-c", proof.code).stdout.strip() == proof.said
