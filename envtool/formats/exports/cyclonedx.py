@@ -5,11 +5,14 @@ same bytes, serial number included.
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from envtool.formats.locked import Artifact, Lock, LockedPackage
+
+if TYPE_CHECKING:
+    from envtool.formats.standalone import StandaloneArchive
 
 __all__ = ["render"]
 
@@ -20,7 +23,9 @@ _SPACE = UUID("6f1a1f8e-2c43-5c2a-9d6b-5f0e7a3f9b11")
 def render(lock: Lock, name: str, version: str) -> str:
     """Return the bill of what an environment is made of; `version` is envtool's."""
     components = [_component(each) for each in lock.packages]
-    components += [_debian(each) for each in lock.python.packages]
+    components += [_debian(each) for each in lock.python.pins.packages]
+    if lock.python.pins.archive is not None:
+        components.append(_standalone(lock.python.pins.archive))
     bill: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -85,6 +90,17 @@ def _debian(package: Any) -> dict[str, Any]:
         "version": package.version,
         "purl": where,
         "hashes": [{"alg": "SHA-256", "content": package.sha256}],
+    }
+
+
+def _standalone(archive: "StandaloneArchive") -> dict[str, Any]:
+    return {
+        "type": "platform",
+        "bom-ref": f"python-build-standalone:{archive.version}",
+        "name": "python-build-standalone",
+        "version": archive.version,
+        "hashes": [{"alg": "SHA-256", "content": archive.sha256}],
+        "externalReferences": [{"type": "distribution", "url": archive.url}],
     }
 
 

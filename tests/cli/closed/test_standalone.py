@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 if TYPE_CHECKING:
     from cli.closed.conftest import InEmptyRoot, Proof
@@ -47,6 +49,15 @@ def pack(root: Path, target: Path) -> str:
         info.type, info.linkname = tarfile.SYMTYPE, "python3.11"
         archive.addfile(info, io.BytesIO())
     return sha256(target.read_bytes()).hexdigest()
+
+
+def test_the_bill_of_materials_names_what_the_interpreter_is_made_of(
+    locked: "Run", place: "Place"
+) -> None:
+    text = locked("export", "--format", "cyclonedx").stdout
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    names = {each["name"] for each in json.loads(text)["components"]}
+    assert names > {"python-build-standalone", "libc6", "numpy"}
 
 
 @pytest.fixture
