@@ -585,8 +585,8 @@ class Workspace:
         from envtool.build.realise import realise
 
         store, made = self.store, planned.made
-        fetches = missing(store, made.derivations, [planned.environment]).fetch
-        with self._fetcher() if fetches else nullcontext() as fetcher:
+        todo = missing(store, made.derivations, [planned.environment])
+        with self._fetcher() if todo.fetch else nullcontext() as fetcher:
             realise(
                 store,
                 fetcher,
@@ -596,6 +596,11 @@ class Workspace:
                 jobs=self.settings.jobs,
             )
         settings = self.settings
+        if settings.optimise_all:
+            from envtool.machine.sharing.optimise import optimise_added
+
+            new = (*todo.fetch, *todo.build)
+            optimise_added(store, [made.derivations[path].output_path() for path in new])
         bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
 
     def _fetcher(self) -> "Fetcher":

@@ -34,6 +34,8 @@ class Settings:
     registered objects damaged; a killed process never does."""
     optimise: bool = True
     """Share files with older versions of an object while it is made."""
+    optimise_all: bool = False
+    """Share the files of an object that is added with whatever else is known to be the same."""
     sandbox: Mode = "auto"
     """Whether source packages are built in a sandbox: `off` never, `require` always, `auto` always
     but, on a machine that denies it, for projects of the user's own disk."""
@@ -97,7 +99,8 @@ def load(environ: Mapping[str, str]) -> Settings:
 
     `ENVTOOL_ROOT` (absolute; default `envtool` below the user's data directory),
     `ENVTOOL_JOBS` (default the processors at hand, at most 8), `ENVTOOL_OFFLINE`,
-    `ENVTOOL_FSYNC` and `ENVTOOL_OPTIMISE` (1 or 0), `ENVTOOL_SANDBOX` (auto, require or off),
+    `ENVTOOL_FSYNC` (1 or 0), `ENVTOOL_OPTIMISE` (1, 0 or all), `ENVTOOL_SANDBOX` (auto, require
+    or off),
     `ENVTOOL_DEBIAN_MIRROR` (URLs, separated by spaces), `ENVTOOL_DEBIAN_PAST` (a URL),
     `ENVTOOL_DEBIAN_KEYS` (a path), `ENVTOOL_DEBIAN_CHECK_AGE` (1 or 0),
     `ENVTOOL_STANDALONE_MIRROR` (a URL). An empty variable counts as unset.
@@ -110,12 +113,14 @@ def load(environ: Mapping[str, str]) -> Settings:
             f"the root {root} has a colon in it, which PATH and PYTHONPATH cannot hold",
             hint="export ENVTOOL_ROOT=/a/directory/of/yours",
         )
+    share_all = environ.get("ENVTOOL_OPTIMISE") == "all"
     return Settings(
         root=root,
         jobs=_jobs(environ.get("ENVTOOL_JOBS", "")),
         offline=_flag(environ, "ENVTOOL_OFFLINE", default=False),
         fsync=_flag(environ, "ENVTOOL_FSYNC", default=True),
-        optimise=_flag(environ, "ENVTOOL_OPTIMISE", default=True),
+        optimise=share_all or _flag(environ, "ENVTOOL_OPTIMISE", default=True),
+        optimise_all=share_all,
         sandbox=_mode(environ.get("ENVTOOL_SANDBOX", "")),
         path=environ.get("PATH", os.defpath),
         debian_mirrors=tuple(environ.get("ENVTOOL_DEBIAN_MIRROR", "").split()),

@@ -94,6 +94,12 @@ def test_sharing_is_on_unless_switched_off() -> None:
     assert load({"HOME": "/h", "ENVTOOL_OPTIMISE": "0"}).optimise is False
 
 
+def test_sharing_with_everything_is_off_unless_asked_for() -> None:
+    for value, expected in {"": (True, False), "0": (False, False), "all": (True, True)}.items():
+        settings = load({"HOME": "/h", "ENVTOOL_OPTIMISE": value})
+        assert (settings.optimise, settings.optimise_all) == expected
+
+
 @pytest.mark.parametrize("name", ["ENVTOOL_OFFLINE", "ENVTOOL_FSYNC", "ENVTOOL_OPTIMISE"])
 def test_switch_that_is_neither_on_nor_off_is_refused(name: str) -> None:
     with pytest.raises(StoreError, match=f"{name} is 'maybe'"):

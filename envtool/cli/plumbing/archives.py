@@ -153,6 +153,10 @@ def _run_add(session: Session, arguments: Namespace) -> int:
         raise UsageError("--name and --link are for one FILE", hint="add them one by one")
     with asked.store.using():
         paths = [_added(asked, file, name, flat=arguments.flat) for file, name in named]
+        if asked.settings.optimise_all:
+            from envtool.machine.sharing.optimise import optimise_added
+
+            optimise_added(asked.store, paths)
         if arguments.link:
             from envtool.machine.collecting.roots import add_indirect
 

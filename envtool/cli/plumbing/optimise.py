@@ -24,8 +24,9 @@ def add_commands(family: "Commands[Parser]") -> None:
         text="""
         Files with the same contents and the same executable bit take space only once afterwards,
         whichever store paths they are in; no store path changes. Objects that are added share
-        files with an older version by themselves (ENVTOOL_OPTIMISE=0 turns that off): this
-        finds the rest. It may be interrupted, and run beside anything else.
+        files with an older version by themselves (ENVTOOL_OPTIMISE=0 turns that off, and with
+        ENVTOOL_OPTIMISE=all they share with everything): this finds the rest. It may be
+        interrupted, and run beside anything else.
         """,
         examples=[
             ("envtool store optimise --dry-run", "what it would save"),

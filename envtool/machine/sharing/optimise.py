@@ -19,7 +19,7 @@ optimises at the same time, only makes a link or a rename fail, and a file stay 
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Self
@@ -31,7 +31,7 @@ from envtool.machine.sharing.leaves import Leaf, kind_of, leaf_digest, leaves
 from envtool.machine.sharing.links import LINKS
 from envtool.machine.sharing.opened import Opened
 from envtool.machine.store import Store
-from envtool.reporting import Reporter, Step
+from envtool.reporting import Reporter, SilentReporter, Step
 from envtool.values import value
 
 if TYPE_CHECKING:
@@ -72,20 +72,29 @@ class Optimised:
     """False: the file system has no hard links, and nothing was done."""
 
 
-def optimise(store: Store, reporter: Reporter, *, dry_run: bool = False) -> Optimised:
+def optimise(
+    store: Store,
+    reporter: Reporter,
+    *,
+    dry_run: bool = False,
+    only: Collection[StorePath] | None = None,
+) -> Optimised:
     """Replace identical files of the valid paths by hard links; `dry_run` only counts.
 
-    An interrupt leaves what is done as it is.
+    With `only` these paths are looked at and no others: all their files get entries of `.links`,
+    and links to what has one already. An interrupt leaves what is done as it is.
 
     :raises StoreError: the store cannot be written to, or the disk fails.
     """
     with disk_errors("optimise the store"):
         sizes = store.database.sizes()
+        if only is not None:
+            sizes = {path: sizes[path] for path in only if path in sizes}
         if not dry_run and sizes and not _links_work(store):
             return Optimised(0, 0, 0, 0, supported=False)
         reporter.expect("optimise", len(sizes), sum(sizes.values()))
         with _Hashers(store.settings.jobs) as hashers, Opened(store.settings) as opened:
-            run = _Run(store, hashers, opened, dry_run=dry_run)
+            run = _Run(store, hashers, opened, dry_run=dry_run, eager=only is not None)
             paths = sorted(sizes)
             for start in range(0, len(paths), _BATCH):
                 batch = paths[start : start + _BATCH]
@@ -97,6 +106,15 @@ def optimise(store: Store, reporter: Reporter, *, dry_run: bool = False) -> Opti
                     reporter.advance(step, step.size or 0)
                     reporter.finish(step)
     return Optimised(run.files, run.saved, run.total, run.damaged)
+
+
+def optimise_added(store: Store, paths: Collection[StorePath]) -> None:
+    """Let new paths share their files with whatever is known, if the settings say so.
+
+    :raises StoreError: the disk fails; the paths are as whole as before.
+    """
+    if store.settings.optimise_all:
+        optimise(store, SilentReporter(), only=paths)
 
 
 def _links_work(store: Store) -> bool:
@@ -153,7 +171,9 @@ class _Hashers:
 class _Run:
     """What one run knows."""
 
-    def __init__(self, store: Store, hashers: _Hashers, opened: Opened, *, dry_run: bool) -> None:
+    def __init__(
+        self, store: Store, hashers: _Hashers, opened: Opened, *, dry_run: bool, eager: bool
+    ) -> None:
         self.files = 0
         self.saved = 0
         self.total = 0
@@ -162,9 +182,11 @@ class _Run:
         self._hashers = hashers
         self._opened = opened
         self._dry_run = dry_run
+        self._eager = eager
+        """Whether files are linked that nothing seen so far is the same as."""
         self._links = f"{store.settings.store}/{LINKS}"
-        self._entries = _inodes(self._links)
-        """Inodes in the folder of links."""
+        self._entries = set[int]() if eager else _inodes(self._links)
+        """Inodes in the folder of links; of a few paths it is quicker to ask one by one."""
         self._alone: dict[int, Leaf | None] = {}
         """By size and kind: the only such leaf so far, not read yet; None once there are more."""
         self._chosen: dict[bytes, tuple[int, str]] = {}
@@ -200,7 +222,7 @@ class _Run:
             key = 3 * leaf.size + leaf.kind
             if leaf.inode in self._entries:
                 self._count(leaf, leaf.inode)
-            elif key in self._alone:
+            elif self._eager or key in self._alone:
                 yield leaf
             else:
                 self._alone[key] = leaf

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -98,3 +98,28 @@ def test_the_american_spelling_leads_to_the_command(envtool: "Run") -> None:
     done = envtool("store", "optimize")
     assert done.returncode == 2
     assert "did you mean `envtool store optimise`?" in done.stderr
+
+
+def test_additions_share_with_everything_when_asked_to(
+    envtool: Any, offering_twins: Any, place: Any
+) -> None:
+    environ = {"ENVTOOL_OPTIMISE": "all"}
+    assert envtool("switch", environ=environ).returncode == 0
+    (place.project / "mine").write_text(offering_twins)
+    assert envtool("store", "add", "mine", environ=environ).returncode == 0
+    found = [path for path in place.root.glob("store/*-*/**/*") if path.name == "twin.txt"]
+    (mine,) = place.root.glob("store/*-mine")
+    assert len(found) == 2
+    assert {path.stat().st_ino for path in found} == {mine.stat().st_ino}
+
+
+@pytest.fixture
+def offering_twins(place: Any, index: Any, make_wheel: Any) -> str:
+    """Declare two packages with one file in common; return its text."""
+    text = "in common\n" * 100
+    for name in ("alpha", "beta"):
+        index.add(make_wheel(name, files={f"{name}/twin.txt": text}))
+    (place.project / "envtool.toml").write_text(
+        f'dependencies = ["alpha", "beta"]\nindex = "{index.url}"\n'
+    )
+    return text

@@ -21,7 +21,7 @@ from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.settings import Settings
 from envtool.machine.sharing.links import LINKS, drop_unused_links, unused_links
 from envtool.machine.sharing.opened import Opened
-from envtool.machine.sharing.optimise import Optimised, optimise
+from envtool.machine.sharing.optimise import Optimised, optimise, optimise_added
 from envtool.machine.sharing.sharing import older_versions
 from envtool.machine.store import Store
 from envtool.reporting import SilentReporter
@@ -393,6 +393,38 @@ def test_sharing_that_is_turned_off_shares_nothing(store: Store, tmp_path: Path)
     one = add(store, tmp_path, "data", a=SAME)
     two = add(store, tmp_path, "data", a=SAME, b=b"")
     assert inode(store, one, "a") != inode(store, two, "a")
+
+
+def test_what_is_added_shares_with_everything_when_asked_to(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with Store(replace(settings, optimise_all=True)) as store:
+        first = add(store, tmp_path, "first", a=SAME, sub__b=LARGE, x_c=SAME, again=SAME)
+        optimise_added(store, [first])
+        other = add(store, tmp_path, "other", x=SAME, y=LARGE, z="nowhere", x_x=SAME)
+        optimise_added(store, [other])
+        assert inode(store, first, "a") == inode(store, first, "again") == inode(store, other, "x")
+        assert inode(store, first, "sub/b") == inode(store, other, "y")
+        assert inode(store, first, "x_c") == inode(store, other, "x_x")
+        assert inode(store, first, "x_c") != inode(store, other, "x")
+        assert run(store).files == 0
+        assert verify(store, contents=True) == []
+
+
+def test_what_is_added_shares_with_nothing_else_unless_asked_to(
+    sharing: Store, tmp_path: Path
+) -> None:
+    one, two = add(sharing, tmp_path, "one", a=SAME), add(sharing, tmp_path, "two", a=SAME)
+    optimise_added(sharing, [two])
+    assert inode(sharing, one, "a") != inode(sharing, two, "a")
+
+
+def test_only_the_named_paths_are_optimised(store: Store, tmp_path: Path) -> None:
+    paths = [add(store, tmp_path, name, a=SAME) for name in ("one", "two", "three")]
+    done = optimise(store, SilentReporter(), only=paths[:2])
+    assert (done.files, done.saved) == (1, len(SAME))
+    inodes = [inode(store, path, "a") for path in paths]
+    assert inodes[0] == inodes[1] != inodes[2]
 
 
 def test_a_damaged_file_is_not_shared(sharing: Store, tmp_path: Path) -> None:
