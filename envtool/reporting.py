@@ -7,7 +7,17 @@ from typing import Literal, Protocol
 
 from envtool.values import value
 
-Kind = Literal["resolve", "fetch", "unpack", "build", "compose", "collect", "optimise", "verify"]
+Kind = Literal[
+    "resolve",
+    "fetch",
+    "unpack",
+    "build",
+    "compose",
+    "collect",
+    "optimise",
+    "verify",
+    "import",
+]
 
 
 @value

@@ -25,6 +25,7 @@ from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, SilentReporter
 
 if TYPE_CHECKING:
+    from envtool.build.checking import Checked
     from envtool.formats.declarations.declaration import PathSource
     from envtool.formats.lock import Lock
     from envtool.formats.nix.storepath import StorePath
@@ -489,6 +490,38 @@ class Workspace:
         from envtool.plan.auditing import audit
 
         return audit(self.settings, self.tree(project), database)
+
+    def check(self, project: Project, *, limit: int | None) -> "Checked":
+        """Check that the current generation is complete; the first one is made if there is none.
+
+        `limit` is how many seconds an import may take; None imports nothing.
+
+        :raises ProfileError: a package of it is gone.
+        """
+        from envtool.build.checking import check
+
+        if self.current(project) is None:
+            self.switch(project)
+        current = self.current(project)
+        assert current is not None, "switching leaves a current generation"
+        number, record = current
+        environ = self.activation(record, number, project).apply(os.environ)
+        declaration = projects.read(project.path, project.kind, project.environment)
+        try:
+            return check(
+                self.settings,
+                record,
+                environ,
+                self.reporter,
+                libraries=declaration.libraries,
+                limit=limit,
+            )
+        except OSError as error:
+            raise ProfileError(
+                f"generation {number} cannot be checked: {error.filename} cannot be read: "
+                f"{error.strerror}",
+                hint="realise it again: envtool switch",
+            ) from error
 
     # Collecting
 

@@ -26,7 +26,7 @@ declare:      init  declare  add  remove  lock  upgrade
 build:        switch  build
 use:          run  shell  kernel  notebook  fetch
 in a prompt:  print-env
-look:         tree  why  outdated  audit  generations  diff
+look:         tree  why  check  outdated  audit  generations  diff
 go back:      rollback
 hand over:    export
 tidy up:      gc  doctor
@@ -95,6 +95,12 @@ def _looking(commands: "Commands[Parser]") -> None:
     looking.add_commands(commands)
 
 
+def _checking(commands: "Commands[Parser]") -> None:
+    from envtool.cli import checking
+
+    checking.add_check(commands)
+
+
 def _history(commands: "Commands[Parser]") -> None:
     from envtool.cli import history
 
@@ -148,6 +154,7 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _shell: ("shell",),
     _printing: ("print-env",),
     _looking: ("tree", "why"),
+    _checking: ("check",),
     _history: ("generations", "diff", "rollback"),
     _collecting: ("gc",),
     _kernels: ("kernel",),

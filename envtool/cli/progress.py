@@ -24,6 +24,7 @@ WORDS: dict[Kind, tuple[str, str, str]] = {
     "collect": ("collecting", "collected", "store paths"),
     "optimise": ("optimising", "optimised", "store paths"),
     "verify": ("verifying", "verified", "store paths"),
+    "import": ("importing", "imported", "modules"),
 }
 """What is being done, what was done, and to what, by kind of step."""
 

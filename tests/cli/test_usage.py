@@ -15,6 +15,7 @@ PLAIN += [
     "export",
     "doctor",
     "audit",
+    "check",
     "generations",
     "rollback",
     "gc",

@@ -44,6 +44,8 @@ class Declaration:
     """`refuse` or `warn`: what happens when two packages claim one file."""
     interpreter: str | None = None
     """`host`, `debian`, `debian/SUITE`, `standalone` or `closed`; None is `host`."""
+    libraries: tuple[str, ...] = ()
+    """Sonames of what is opened by name at run time, which no file says; sorted."""
 
     @property
     def closed(self) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> 
         sdists=wish.settings.sdists,
         collisions=wish.settings.collisions,
         interpreter=wish.interpreter,
+        libraries=wish.settings.libraries,
         variables=tuple(sorted(wish.variables.items())),
         hook=wish.settings.hook,
         kernel=wish.kernel,
@@ -110,7 +113,11 @@ def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = N
 def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
     from envtool.formats.declarations.requirement import canonical
 
-    closed = {"interpreter": declaration.interpreter} if declaration.closed else {}
+    closed: dict[str, Any] = {}
+    if declaration.closed:
+        closed["interpreter"] = declaration.interpreter
+        if declaration.libraries:
+            closed["libraries"] = declaration.libraries
     return {
         **closed,
         "python": declaration.python,

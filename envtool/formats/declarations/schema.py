@@ -39,6 +39,7 @@ SETTINGS_KEYS = frozenset(
         "index",
         "interpreter",
         "kernel",
+        "libraries",
         "python",
         "sdists",
         "shell",
@@ -52,6 +53,7 @@ _ENVIRONMENT_KEYS = frozenset(
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = re.compile(r"(?:https?://[^\s/?#]+|file:///)\S*")
+_SONAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.so(?:\.[A-Za-z0-9_.+-]+)?")
 _SOURCES = ("host", "debian", "standalone", "closed")
 _INTERPRETER = re.compile(r"host|standalone|closed|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
 _PINNED = {
@@ -114,6 +116,8 @@ class Settings:
     exclude_newer: str | None
     sdists: tuple[str, ...]
     """Normalised and sorted."""
+    libraries: tuple[str, ...]
+    """Sonames of what is opened by name at run time; sorted."""
     collisions: str
     """`refuse` or `warn`: what happens when two packages claim one file."""
     sources: Mapping[str, tuple[Place, PathSource]]
@@ -132,6 +136,7 @@ def read_settings(table: Table) -> Settings:
         index=_index(table),
         exclude_newer=_exclude_newer(table),
         sdists=_sdists(table),
+        libraries=_libraries(table),
         collisions=_collisions(table),
         sources=_sources(table),
         variables=_variables(table),
@@ -209,6 +214,17 @@ def _exclude_newer(table: Table) -> str | None:
 
 def _sdists(table: Table) -> tuple[str, ...]:
     return tuple(sorted({normalised(name) for _, name in _names(table, "sdists")}))
+
+
+def _libraries(table: Table) -> tuple[str, ...]:
+    found: set[str] = set()
+    for place, name in table.strings("libraries"):
+        if _SONAME.fullmatch(name):
+            found.add(name)
+        else:
+            message = f"{name!r} is not the name of a shared library, such as libcairo.so.2"
+            table.faults.add(place, message)
+    return tuple(sorted(found))
 
 
 def _interpreter(table: Table) -> str | None:

@@ -207,6 +207,8 @@ N = 1
         ('exclude-newer = "2026-02-31"', "exclude-newer", "day is out of range"),
         ('name = "---"', "name", "no letter"),
         ('sdists = ["a b"]', "sdists", "'a b' is not a name"),
+        ('libraries = ["libcairo2"]', "libraries", "'libcairo2' is not the name of a shared"),
+        ('libraries = ["/usr/lib/libz.so.1"]', "libraries", "such as libcairo.so.2"),
         ("[env.CI]\nbase = true", "env.CI", "not an environment's name"),
         ("[env.default]\nbase = true", "env.default", "is the base"),
         ('[env."a.b"]\n[env.a-b]', "env.a-b", "would be the one of env.a.b"),

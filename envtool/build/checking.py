@@ -1,0 +1,155 @@
+"""Check that an environment is complete: by reading its libraries, and by importing its modules."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from envtool.build import importing
+from envtool.build.importing import Attempt, Importer
+from envtool.errors import EnvtoolError, SandboxError
+from envtool.formats.generation import Record
+from envtool.machine import sandbox
+from envtool.machine.libraries import libraries_of
+from envtool.machine.sandbox import View
+from envtool.machine.settings import Settings
+from envtool.plan.completeness import Need, is_driver, judge, lacks
+from envtool.plan.reading import Unpacked, read_wheels
+from envtool.reporting import Reporter
+from envtool.values import value
+
+__all__ = ["Checked", "Mend", "check"]
+
+
+@value
+class Mend:
+    """What provides a library."""
+
+    package: str
+    """Of Debian."""
+    suite: str
+    """Its codename."""
+    command: str | None
+    """What gets it onto this machine; None where that would not help, or is not known."""
+
+
+@value
+class Checked:
+    """What was found."""
+
+    files: int
+    """ELF files read."""
+    lacks: tuple[Need, ...]
+    attempts: tuple[Attempt, ...]
+    mends: Mapping[str, Mend]
+    """By soname; what nobody has is not in it."""
+    isolated: bool
+    """Modules were imported in an empty root."""
+
+    @property
+    def essential(self) -> tuple[Need, ...]:
+        """Return the lacks that keep something from working which is not just a plugin."""
+        return tuple(one for one in self.lacks if one.essential and not is_driver(one.soname))
+
+    @property
+    def failures(self) -> tuple[Attempt, ...]:
+        """Return the imports that failed."""
+        return tuple(each for each in self.attempts if each.error is not None)
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether nothing is missing that matters."""
+        return not self.essential and not self.failures
+
+
+def check(
+    settings: Settings,
+    record: Record,
+    environ: Mapping[str, str],
+    reporter: Reporter,
+    *,
+    libraries: Sequence[str] = (),
+    limit: int | None = None,
+) -> Checked:
+    """Check a generation's environment, whose variables `environ` are when it is entered.
+
+    `libraries` are sonames that the declaration says are opened by name. `limit` is how many
+    seconds an import may take; None imports nothing.
+
+    :raises OSError: a package is not in the store.
+    """
+    python = f"{settings.store}/{record.environment}/bin/python"
+    wheels = [
+        Unpacked(each.name, f"{settings.store}/{each.path}", each.requires)
+        for each in record.packages
+        if each.path is not None
+    ]
+    contents = read_wheels(wheels, libraries)
+    needs = judge(contents, libraries_of(python, environ, store=os.path.realpath(settings.store)))
+    lacking = lacks(needs)
+    attempts: tuple[Attempt, ...] = ()
+    importer = _importer(settings, record, reporter, environ=environ, limit=limit or 0)
+    if limit is not None:
+        direct = {each.name for each in record.packages if each.direct}
+        wanted = [
+            (each.name, module)
+            for each in wheels
+            if each.name in direct
+            for module in importing.modules(each.folder)
+        ]
+        attempts = importer.try_all(wanted, reporter, jobs=settings.jobs)
+    sonames = {one.soname for one in lacking if one.version is None and not is_driver(one.soname)}
+    sonames |= {each.soname for each in attempts if each.soname and not is_driver(each.soname)}
+    return Checked(
+        files=sum(len(each.binaries) for each in contents),
+        lacks=lacking,
+        attempts=attempts,
+        mends=_mends(settings, record, sonames, reporter),
+        isolated=importer.bwrap is not None and limit is not None,
+    )
+
+
+def _importer(
+    settings: Settings,
+    record: Record,
+    reporter: Reporter,
+    *,
+    environ: Mapping[str, str],
+    limit: int,
+) -> Importer:
+    """Return what imports: in an empty root if that can be, since the host's is not to matter."""
+    python = f"{settings.store}/{record.environment}/bin/python"
+    if not record.impure and limit:
+        try:
+            bwrap = sandbox.require(settings.path)
+        except SandboxError as error:
+            reporter.note(f"modules are imported in the root of this machine: {error.message}")
+        else:
+            variables = {**record.variables, "PATH": os.path.dirname(python)}
+            bytecode = View(f"{settings.cache}/bytecode")
+            views = (View(settings.store), bytecode)
+            return Importer(python, variables, limit, bwrap, views)
+    return Importer(python, environ, limit)
+
+
+def _mends(
+    settings: Settings, record: Record, sonames: set[str], reporter: Reporter
+) -> Mapping[str, Mend]:
+    """Return which package of Debian has each library; what cannot be looked up is left out."""
+    if not sonames:
+        return {}
+    from envtool.machine.debian.archive import open_archive
+    from envtool.machine.debian.providers import Providers, host_suite
+    from envtool.machine.fetching.fetch import Fetcher
+
+    host = host_suite()
+    suite = host or "stable"
+    try:
+        with Fetcher(offline=settings.offline) as fetcher:
+            found = Providers(open_archive(settings, fetcher), suite).find(sonames)
+    except EnvtoolError as error:
+        reporter.note(f"who has these libraries cannot be looked up: {error.message}")
+        return {}
+    helps = host is not None and record.impure
+    return {
+        soname: Mend(each.package, suite, f"apt install {each.package}" if helps else None)
+        for soname, each in found.items()
+    }
