@@ -252,7 +252,7 @@ def _next_steps(entered: Entered) -> list[str]:
         (f"-f {declaration} tree", "see what it holds, and why"),
         (f"-f {declaration} add scipy", "add a package: a new generation"),
         (f"-f {declaration} rollback", f"go back to generation {entered.number}, at once"),
-        (f"-f {declaration} kernel install", "use it in JupyterLab and VS Code"),
+        ("kernel install", "use it in JupyterLab and VS Code"),
     ]
     width = max(len(words) for words, _ in steps)
     return [f"  {program} {words:<{width}}  {meaning}" for words, meaning in steps]

@@ -1,8 +1,10 @@
 """Kernelspecs: the folders by which Jupyter, VS Code, nbclient and papermill find our kernels.
 
-A spec works by its argv alone (DESIGN 6): an absolute launcher that is not called python, since
-Jupyter and VS Code put an interpreter of their own in the place of one that is; no provisioner,
-since a spec that asks for one is invisible wherever it is not importable.
+There is the generic one, which finds out at each start which notebook it is for, and those of one
+declaration, for clients that tell nothing. A spec works by its argv alone (DESIGN 6): an absolute
+launcher that is not called python, since Jupyter and VS Code put an interpreter of their own in the
+place of one that is; no provisioner, since a spec that asks for one is invisible wherever it is not
+importable.
 """
 
 import json
@@ -12,6 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import envtool
@@ -24,9 +27,19 @@ from envtool.workspace import Workspace, open_project
 if TYPE_CHECKING:
     from envtool.workspace import Project, Record
 
-__all__ = ["KernelSpecInfo", "install", "list_kernels", "remove"]
+__all__ = [
+    "GENERIC",
+    "KernelSpecInfo",
+    "install",
+    "install_generic",
+    "list_kernels",
+    "remove",
+    "remove_gone",
+]
 
 SPEC = "kernel.json"
+GENERIC = "envtool"
+"""Name of the kernel that finds out which notebook it is for."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _OTHER = re.compile(r"[^a-z0-9._-]+")
 
@@ -39,11 +52,13 @@ class KernelSpecInfo:
     display_name: str
     directory: str
     """Absolute folder that holds its `kernel.json`."""
-    project: str
-    """Absolute path of the declaration."""
+    project: str | None
+    """Absolute path of the declaration; None: it is found out at each start."""
     environment: str
     generation: int | None
-    """Number of the generation that a kernel started now would run in; None: there is none."""
+    """Number of the generation that a kernel started now would run in; None: it makes the first."""
+    drifted: bool
+    """Whether the declaration has changed since that generation."""
     stale: str | None
     """Why it cannot work any more; None when it can."""
 
@@ -63,17 +78,52 @@ def install(
     :raises KernelError: the environment has no kernel, or the name is another project's.
     """
     number, record = _current(workspace, project)
+    drifted = workspace.drifted(project, record)
     name, display_name = _names(project, record, name, display_name)
-    folder = _data_folder(os.environ) if prefix is None else f"{_absolute(prefix)}/share/jupyter"
-    directory = f"{folder}/kernels/{name}"
+    directory = f"{_folder(prefix)}/kernels/{name}"
     _refuse_other(directory, name, project)
+    words, own = _words(project)
+    spec = _spec(workspace, words, own, display_name)
+    generic = f"{_folder(prefix)}/kernels/{GENERIC}/{SPEC}"
+    if project.kind.startswith("notebook") and os.path.exists(generic):
+        # VS Code saves the generic name in the notebook, which every machine of ours knows.
+        spec["metadata"]["vscode"] = {"originalSpecFile": generic}
+    _write(directory, name, spec)
+    return KernelSpecInfo(
+        name, display_name, directory, project.path, project.environment, number, drifted, None
+    )
+
+
+def install_generic(
+    workspace: Workspace, *, display_name: str | None = None, prefix: str | None = None
+) -> KernelSpecInfo:
+    """Write the kernelspec that serves every notebook, whatever declares its environment.
+
+    :raises KernelError: a package is missing that it needs, or the name is another kernel's.
+    """
+    if find_spec("zmq") is None:
+        raise KernelError(
+            "a kernel that builds its environment needs the package pyzmq",
+            hint=f"{shlex.quote(sys.executable)} -m pip install pyzmq",
+        )
+    directory, shown = f"{_folder(prefix)}/kernels/{GENERIC}", display_name or GENERIC
+    _refuse_other(directory, GENERIC, None)
+    _write(directory, GENERIC, _spec(workspace, [], {"generic": True}, shown))
+    return KernelSpecInfo(
+        GENERIC, shown, directory, None, "default", None, drifted=False, stale=None
+    )
+
+
+def _folder(prefix: str | None) -> str:
+    return _data_folder(os.environ) if prefix is None else f"{_absolute(prefix)}/share/jupyter"
+
+
+def _write(directory: str, name: str, spec: dict[str, Any]) -> None:
+    """Write a spec, whose launcher is put first; atomically."""
     with disk_errors(f"write the kernelspec {name}", raising=KernelError):
         os.makedirs(directory, exist_ok=True)
-        spec = _spec(workspace, project, display_name, _launcher(directory))
+        spec["argv"].insert(0, _launcher(directory))
         _replace(f"{directory}/{SPEC}", json.dumps(spec, indent=1) + "\n", 0o644)
-    return KernelSpecInfo(
-        name, display_name, directory, project.path, project.environment, number, None
-    )
 
 
 def list_kernels(workspace: Workspace) -> list[KernelSpecInfo]:
@@ -109,6 +159,28 @@ def remove(name: str) -> KernelSpecInfo:
     raise KernelError(f"there is no kernel {name}", hint="envtool kernel list")
 
 
+def remove_gone(workspace: Workspace, *, dry_run: bool = False) -> list[KernelSpecInfo]:
+    """Delete the kernelspecs of this root whose declaration is gone, and return what they were."""
+    gone = [
+        info
+        for info in list_kernels(workspace)
+        if info.project is not None
+        and not os.path.lexists(info.project)
+        and _root(info.directory) == workspace.settings.root
+    ]
+    for info in gone:
+        if not dry_run:
+            with disk_errors(f"remove the kernelspec {info.name}", raising=KernelError):
+                shutil.rmtree(info.directory)
+    return gone
+
+
+def _root(directory: str) -> str | None:
+    spec = _read(directory)
+    root = None if spec is None else spec["metadata"]["envtool"].get("root")
+    return root if isinstance(root, str) else None
+
+
 # What is written
 
 
@@ -138,54 +210,61 @@ def _names(
     if not _NAME.fullmatch(chosen):
         raise KernelError(
             f"{chosen!r} cannot name a kernel: a-z, 0-9 and ._- only, a letter or digit first",
-            hint=f"envtool kernel install --name {_derived(chosen)}",
+            hint=f"{_command(project)} --name {_derived(chosen)}",
         )
     shown = display_name or (declared.display_name if declared else None) or record.kernel
     return chosen, shown or chosen
+
+
+def _command(project: "Project | None") -> str:
+    file = "FILE" if project is None else shlex.quote(project.path)
+    return f"envtool kernel install {file}"
 
 
 def _derived(text: str) -> str:
     return _OTHER.sub("-", text.lower()).strip("-._") or "envtool"
 
 
-def _refuse_other(directory: str, name: str, project: "Project") -> None:
+def _refuse_other(directory: str, name: str, project: "Project | None") -> None:
+    """Refuse to replace the spec of another project; None stands for the generic one."""
     if not os.path.lexists(directory):
         return
     spec = _read(directory)
     own = _own(spec) if spec is not None else None
-    if own == (project.path, project.environment):
+    if own == ((project.path, project.environment) if project else (None, "default")):
         return
-    holder = f"of {own[0]}" if own else "not written by envtool"
+    holder = "not written by envtool"
+    if own is not None:
+        holder = f"of {own[0]}" if own[0] else "for every notebook"
+    wanted = f"that of {project.path}" if project else "the one for every notebook"
     raise KernelError(
-        f"a kernel {name} is there already, {holder}; it cannot also be that of {project.path}",
-        hint="choose another name: envtool kernel install --name NAME",
+        f"a kernel {name} is there already, {holder}; it cannot also be {wanted}",
+        hint=f"choose another name: {_command(project)} --name NAME",
     )
 
 
-def _spec(
-    workspace: Workspace, project: "Project", display_name: str, launcher: str
-) -> dict[str, Any]:
-    argv = [launcher, "--declaration", project.path]
+def _words(project: "Project") -> tuple[list[str], dict[str, Any]]:
+    """Return the launcher's words for a project, and what the spec notes of it."""
+    words = ["--declaration", project.path]
     if project.environment != "default":
-        argv += ["--environment", project.environment]
+        words += ["--environment", project.environment]
+    return words, {"declaration": project.path, "environment": project.environment}
+
+
+def _spec(
+    workspace: Workspace, words: list[str], own: dict[str, Any], display_name: str
+) -> dict[str, Any]:
     root = workspace.settings.root
     by_default = load({**os.environ, "ENVTOOL_ROOT": ""}).root
     # Jupyter expands `$NAME` in these values; a doubled sign stands for itself.
     env = {} if root == by_default else {"ENVTOOL_ROOT": root.replace("$", "$$")}
     return {
-        "argv": [*argv, "-f", "{connection_file}"],
+        "argv": [*words, "-f", "{connection_file}"],
         "display_name": display_name,
         "language": "python",
         "interrupt_mode": "message",
         "env": env,
-        "metadata": {
-            "debugger": True,
-            "envtool": {
-                "declaration": project.path,
-                "environment": project.environment,
-                "root": root,
-            },
-        },
+        "metadata": {"debugger": True, "envtool": {**own, "root": root}},
     }
 
 
@@ -223,23 +302,35 @@ def _replace(path: str, text: str, mode: int) -> None:
 def _info(
     workspace: Workspace, name: str, directory: str, spec: Mapping[str, Any]
 ) -> KernelSpecInfo:
-    own = spec["metadata"]["envtool"]
-    declaration, environment = own["declaration"], own["environment"]
-    generation, stale = None, None
-    try:
-        project = open_project("/", file=declaration, environment=environment)
-        root = own.get("root", workspace.settings.root)
+    own = _own(spec)
+    assert own is not None, "only asked for our own"
+    declaration, environment = own
+    generation, drifted, stale = None, False, None
+    if declaration is not None:
+        root = spec["metadata"]["envtool"].get("root", workspace.settings.root)
         there = Workspace(replace(workspace.settings, root=root))
-        generation = _current(there, project)[0]
-    except EnvtoolError as error:
-        stale = error.message
+        try:
+            generation, drifted = _state(there, declaration, environment)
+        except EnvtoolError as error:
+            stale = error.message
+        if not os.path.lexists(declaration):
+            stale = f"its declaration {declaration} is gone"
     launcher = spec.get("argv", [""])[0]
-    if not os.path.exists(declaration):
-        stale = f"its declaration {declaration} is gone"
-    elif stale is None and not os.access(launcher, os.X_OK):
+    if stale is None and not os.access(launcher, os.X_OK):
         stale = f"its launcher {launcher} is gone"
     shown = spec.get("display_name", name)
-    return KernelSpecInfo(name, shown, directory, declaration, environment, generation, stale)
+    return KernelSpecInfo(
+        name, shown, directory, declaration, environment, generation, drifted, stale
+    )
+
+
+def _state(workspace: Workspace, declaration: str, environment: str) -> tuple[int | None, bool]:
+    """Return the generation a kernel would enter, and whether the declaration changed since."""
+    project = open_project("/", file=declaration, environment=environment)
+    if workspace.current(project) is None:
+        return None, False
+    number, record = _current(workspace, project)
+    return number, workspace.drifted(project, record)
 
 
 def _read(directory: str) -> dict[str, Any] | None:
@@ -252,12 +343,14 @@ def _read(directory: str) -> dict[str, Any] | None:
     return spec if isinstance(spec, dict) else None
 
 
-def _own(spec: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return declaration and environment of a spec that we wrote; None for another's."""
+def _own(spec: Mapping[str, Any]) -> tuple[str | None, str] | None:
+    """Return declaration (None: any) and environment of a spec of ours; None for another's."""
     metadata = spec.get("metadata")
     own = metadata.get("envtool") if isinstance(metadata, dict) else None
     if not isinstance(own, dict):
         return None
+    if own.get("generic") is True:
+        return None, "default"
     declaration, environment = own.get("declaration"), own.get("environment")
     if not isinstance(declaration, str) or not isinstance(environment, str):
         return None

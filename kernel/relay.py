@@ -13,7 +13,6 @@ of the kernel finds the environment realised and needs no relay.
 import os
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -27,6 +26,7 @@ from envtool.kernel.entry import Entry
 from envtool.kernel.front import Front, drained, kernel_info
 from envtool.kernel.goal import Goal
 from envtool.kernel.progress import waiting
+from envtool.kernel.waking import Waking
 from envtool.kernel.wire import Message
 
 __all__ = ["serve"]
@@ -35,7 +35,6 @@ _POLL = 1000
 """Milliseconds between two looks at whether our parent still lives."""
 _STARTING = 50
 """Milliseconds between two questions to a kernel that is starting."""
-_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 
 
 def serve(connection: Mapping[str, Any], goal: Goal, fault: EnvtoolError | None) -> int:
@@ -49,7 +48,7 @@ def serve(connection: Mapping[str, Any], goal: Goal, fault: EnvtoolError | None)
     context = zmq.Context()
     try:
         relay = _Relay(context, Front(context, connection), goal, fault)
-        with _woken() as wakeup:
+        with Waking() as wakeup:
             return relay.run(wakeup)
     finally:
         context.destroy()
@@ -244,6 +243,10 @@ class _Relay:
         try:
             self._goal.learn(code, silent=silent)
         except EnvtoolError as error:
+            if not silent:
+                self._front.publish("status", {"execution_state": "busy"}, request)
+                explain(self._front, request, self._fault or error)
+                return
             self._fault = self._fault or error
         if silent:
             # Front ends wait for their own silent code before they show a kernel as ready.
@@ -366,27 +369,3 @@ def _nothing() -> None:
 
 def _plain(error: EnvtoolError) -> dict[str, Any]:
     return {"ename": type(error).__name__, "evalue": error.message, "traceback": []}
-
-
-class _woken:  # noqa: N801 - a context manager
-    """Signals make a descriptor readable, instead of interrupting whatever is being done."""
-
-    def __enter__(self) -> int:
-        self._reader, self._writer = os.pipe()
-        for descriptor in (self._reader, self._writer):
-            os.set_blocking(descriptor, False)
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {each: signal.signal(each, _heard) for each in _SIGNALS}
-        return self._reader
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(-1)
-        for each, handler in self._before.items():
-            with suppress(TypeError):
-                signal.signal(each, handler)
-        os.close(self._reader)
-        os.close(self._writer)
-
-
-def _heard(_number: int, _frame: object) -> None:
-    pass

@@ -94,6 +94,7 @@ def _prune(session: Session, workspace: "Workspace", arguments: Namespace) -> "l
     pruned: list[Pruned] = []
     if arguments.gone:
         pruned += workspace.forget_gone(dry_run=arguments.dry_run)
+        _remove_kernels(session, workspace, arguments)
     if arguments.older_than is None and arguments.keep is None and not arguments.delete_old:
         return pruned
     named = hasattr(arguments, "file") or hasattr(arguments, "environment")
@@ -101,6 +102,15 @@ def _prune(session: Session, workspace: "Workspace", arguments: Namespace) -> "l
     retention = Retention(arguments.older_than, arguments.keep)
     found = workspace.prune(retention, project, dry_run=arguments.dry_run)
     return pruned + [each for each in found if each not in pruned]
+
+
+def _remove_kernels(session: Session, workspace: "Workspace", arguments: Namespace) -> None:
+    """Take kernels away from Jupyter whose declaration is gone."""
+    from envtool.kernel.kernelspec import remove_gone
+
+    for info in remove_gone(workspace, dry_run=arguments.dry_run):
+        would = "would remove" if arguments.dry_run else "removed"
+        session.terminal.say(f"{would} kernel {info.name}: {info.project} is gone")
 
 
 def collect(

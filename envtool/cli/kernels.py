@@ -4,6 +4,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, add_family, completed_by
+from envtool.cli.options import UsageError
 from envtool.cli.render import table
 from envtool.cli.session import Session
 
@@ -20,8 +21,8 @@ def add_commands(commands: "Commands[Parser]") -> None:
         "kernel",
         summary="show the environment to Jupyter as a kernel",
         text="""
-        A kernelspec lets Jupyter, VS Code, nbclient and papermill start kernels in the project's
-        current generation.
+        A kernelspec lets Jupyter, VS Code, nbclient and papermill start kernels. One serves every
+        notebook: it runs each in what the notebook or its project declares.
         """,
     )
     _add_install(kernel)
@@ -30,7 +31,10 @@ def add_commands(commands: "Commands[Parser]") -> None:
         "list",
         _run_list,
         summary="list the kernels that envtool wrote",
-        text="Names, folders, projects, and what is wrong with those that no longer work.",
+        text="""
+        Names, declarations, the generations that kernels started now would run in, and what is
+        wrong with those that no longer work.
+        """,
         examples=[("envtool kernel list", ""), ("envtool kernel list --json", "for a script")],
     )
     parser = add_command(
@@ -49,17 +53,29 @@ def _add_install(commands: "Commands[Parser]") -> None:
         commands,
         "install",
         _run_install,
-        summary="register a kernel for this project",
+        summary="register a kernel for every notebook, or for one declaration",
         text="""
-        Writes a kernelspec for the project where Jupyter looks for it. It follows the project:
-        a kernel started after `envtool switch` or `envtool rollback` uses what is current then.
+        Without FILE: writes the kernelspec `envtool` where Jupyter looks for it. A kernel of it
+        runs in what the notebook declares, else in the environment of the project whose folder
+        the notebook lies in, else in what the first cell declares that is executed. What is not
+        there yet is built meanwhile, and the cell shows how far it is.
+
+        With FILE (or -f, -e): a kernel of that declaration, for clients that do not say which
+        notebook they start it for. It follows the declaration's current generation.
         """,
         examples=[
-            ("envtool kernel install", "named as the project"),
-            ("envtool kernel install --display-name 'My analysis'", ""),
+            ("envtool kernel install", "one for every notebook"),
+            ("envtool kernel install plot.ipynb", "one for this notebook"),
+            ("envtool kernel install envtool.toml --display-name 'My analysis'", ""),
         ],
     )
-    parser.add_argument("--name", help="name of the kernelspec (default: the project's)")
+    completed_by(
+        parser.add_argument(
+            "declaration", metavar="FILE", nargs="?", help="a notebook, or a project's declaration"
+        ),
+        "files",
+    )
+    parser.add_argument("--name", help="name of the kernelspec (default: the declaration's)")
     parser.add_argument("--display-name", metavar="TEXT", help="what Jupyter shows")
     prefix = parser.add_argument(
         "--prefix", metavar="DIR", help="write below DIR/share/jupyter instead of the user's folder"
@@ -68,15 +84,24 @@ def _add_install(commands: "Commands[Parser]") -> None:
 
 
 def _run_install(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.kernelspec import install
+    from envtool.kernel.kernelspec import install, install_generic
 
-    info = install(
-        session.workspace(),
-        session.project(),
-        name=arguments.name,
-        display_name=arguments.display_name,
-        prefix=arguments.prefix,
-    )
+    options, prefix = session.options, arguments.prefix
+    named = arguments.declaration or options.file or options.environment != "default"
+    if named:
+        info = install(
+            session.workspace(),
+            session.project(arguments.declaration),
+            name=arguments.name,
+            display_name=arguments.display_name,
+            prefix=prefix,
+        )
+    elif arguments.name is not None:
+        raise UsageError("the kernel for every notebook has a name: --name goes with FILE")
+    else:
+        info = install_generic(
+            session.workspace(), display_name=arguments.display_name, prefix=prefix
+        )
     return _show(session, info, f"kernel {info.name} ({info.display_name}) in {info.directory}")
 
 
@@ -116,10 +141,14 @@ def _kernel_json(info: "KernelSpecInfo") -> dict[str, Any]:
         "project": info.project,
         "environment": info.environment,
         "generation": info.generation,
+        "drifted": info.drifted,
         "stale": info.stale,
     }
 
 
 def _row(info: "KernelSpecInfo") -> list[str]:
+    if info.project is None:
+        return [info.name, info.display_name, "every notebook", "", info.stale or ""]
     number = "" if info.generation is None else f"generation {info.generation}"
-    return [info.name, info.display_name, info.project, number, info.stale or ""]
+    drifted = "the declaration has changed since" if info.drifted else ""
+    return [info.name, info.display_name, info.project, number, info.stale or drifted]

@@ -78,8 +78,7 @@ def perform_switch(
 
 def _next_steps(program: str) -> str:
     return (
-        f"next: `{program} shell`, `{program} run python`, "
-        f"or `{program} kernel install` for Jupyter"
+        f"next: `{program} shell`, `{program} run python`, or `envtool kernel install` for Jupyter"
     )
 
 

@@ -64,7 +64,7 @@ def test_a_name_that_jupyter_would_not_take_is_refused_with_one_that_it_does(
 ) -> None:
     with pytest.raises(KernelError) as caught:
         kernelspec.install(workspace, with_kernel, name="My Lake")
-    assert caught.value.hint == "envtool kernel install --name my-lake"
+    assert caught.value.hint == f"envtool kernel install {with_kernel.path} --name my-lake"
     assert not jupyter.exists()
 
 

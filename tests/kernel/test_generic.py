@@ -1,0 +1,208 @@
+"""The one kernel for every notebook: it finds out which environment it is to be."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat as untyped
+import pytest
+
+from envtool.kernel import kernelspec
+from envtool.workspace import Workspace, open_project
+
+if TYPE_CHECKING:
+    from kernel.conftest import Declare, Start  # noqa: TID251 - tests/kernel, not kernel/
+
+LIMIT = 60
+nbformat: Any = untyped
+BLOCK = '# /// script\n# dependencies = ["{}"]\n# ///\n'
+WHERE = "import os; print(os.environ['ENVTOOL_DECLARATION'])"
+
+
+@pytest.fixture
+def generic(workspace: Workspace, jupyter: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of the generic kernelspec, in a session that VS Code knows nothing of."""
+    for name in [name for name in os.environ if name.startswith(("VSCODE_", "JPY_"))]:
+        monkeypatch.delenv(name)
+    return kernelspec.install_generic(workspace).name
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    """Write a notebook of code cells."""
+    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    return path
+
+
+def test_the_spec_names_no_declaration(generic: str, jupyter: Path) -> None:
+    spec = json.loads((jupyter / "kernels" / generic / "kernel.json").read_text())
+    assert spec["argv"][1:] == ["-f", "{connection_file}"]
+    assert not os.path.basename(spec["argv"][0]).startswith("python")
+    assert spec["interrupt_mode"] == "message"
+    assert "kernel_provisioner" not in spec["metadata"]
+
+
+def test_a_notebook_that_jupyter_names_gets_what_it_declares(
+    generic: str, start: "Start", declare: "Declare", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = declare("moor", 'dependencies = ["ipykernel"]\n')
+    path = notebook(Path(project.folder) / "own.ipynb", BLOCK.format("six"))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    kernel = start(generic)
+    assert kernel.printed(WHERE) == f"{path}\n"
+    assert kernel.printed("import six; print(six.__name__)") == "six\n"
+
+
+def test_a_notebook_that_declares_nothing_gets_its_projects_environment(
+    generic: str, start: "Start", declare: "Declare", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = declare("moor", 'dependencies = ["ipykernel"]\n')
+    path = notebook(Path(project.folder) / "deep" / "plain.ipynb", "1")
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    assert start(generic).printed(WHERE) == f"{project.path}\n"
+
+
+def test_without_a_notebook_the_folder_says_which_project(
+    generic: str, start: "Start", tmp_path: Path
+) -> None:
+    (tmp_path / "envtool.toml").write_text('dependencies = ["ipykernel"]\n')
+    assert start(generic).printed(WHERE) == f"{tmp_path}/envtool.toml\n"
+
+
+def test_without_a_project_the_first_cell_says_what_it_needs(generic: str, start: "Start") -> None:
+    kernel = start(generic)
+    content, _ = kernel.run("1 + 1")
+    assert content["status"] == "error"
+    assert "nothing says which environment" in content["evalue"]
+    code = BLOCK.format("six") + "import six; print(six.__name__)"
+    assert kernel.printed(code) == "six\n"
+
+
+def test_an_edited_notebook_gets_what_it_declares_now(
+    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = notebook(tmp_path / "edited.ipynb", BLOCK.format("ipykernel"))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    kernel = start(generic)
+    has_tomli = "from importlib.util import find_spec; print(find_spec('tomli') is not None)"
+    assert kernel.printed(has_tomli) == "False\n"
+    notebook(path, BLOCK.format("tomli"))
+    kernel.manager.restart_kernel(now=True)
+    kernel.client.wait_for_ready(timeout=LIMIT)
+    assert kernel.printed("import tomli; print(tomli.__name__)") == "tomli\n"
+
+
+def test_a_notebook_that_went_back_stays_there(
+    workspace: Workspace,
+    generic: str,
+    start: "Start",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = notebook(tmp_path / "back.ipynb", BLOCK.format("tomli"))
+    project = open_project(str(tmp_path), file=str(path))
+    workspace.switch(project)
+    workspace.add(project, ["six"])
+    workspace.rollback(project)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    code = "import os; print(os.environ['ENVTOOL_GENERATION'])"
+    assert start(generic).printed(code) == "1\n"
+
+
+BROKEN = {
+    "not JSON": "{",
+    "nbformat 3 is older than 4": '{"nbformat": 3, "worksheets": []}',
+    "'cells' is not a list of cells": '{"nbformat": 4}',
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_notebook_that_is_none_is_told_in_the_cell(
+    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    path = tmp_path / "broken.ipynb"
+    path.write_text(BROKEN[fault])
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    content, _ = start(generic).run("1")
+    assert content["ename"] == "DeclarationError"
+    assert fault in content["evalue"]
+
+
+def test_two_blocks_are_told_in_the_cell(
+    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = notebook(tmp_path / "two.ipynb", BLOCK.format("six") + "\n" + BLOCK.format("tomli"))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    content, _ = start(generic).run("1")
+    assert "a second `# /// script` block" in content["evalue"]
+
+
+# Clients as they are
+
+
+CLIENTS = {
+    "nbclient": ["-c", "from nbclient.cli import main; main()", "--inplace"],
+    "nbconvert": ["-m", "nbconvert", "--to", "notebook", "--inplace", "--execute"],
+    "papermill": ["-m", "papermill", "--no-progress-bar"],
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("realised", [False, True], ids=["relay", "fast"])
+def test_a_headless_client_keeps_the_outputs_of_the_cells_only(
+    generic: str, workspace: Workspace, tmp_path: Path, client: str, realised: bool
+) -> None:
+    path = notebook(tmp_path / "headless.ipynb", BLOCK.format("tomli") + "print(6 * 7)", "6 * 7")
+    made = nbformat.read(path, as_version=4)
+    made.metadata["kernelspec"] = {"name": generic, "display_name": "e", "language": "python"}
+    nbformat.write(made, path)
+    if realised:
+        workspace.switch(open_project(str(tmp_path), file=str(path)), save_lock=False)
+    words = [str(path)] * (2 if client == "papermill" else 1)
+    argv = [sys.executable, *CLIENTS[client], *words]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = nbformat.read(path, as_version=4).cells[-2:]
+    assert [(each.output_type, each.text) for each in first.outputs] == [("stream", "42\n")]
+    assert [each.data["text/plain"] for each in second.outputs] == ["42"]
+    assert [first.execution_count, second.execution_count] == [1, 2]
+
+
+def test_vs_code_gets_the_notebooks_environment_and_not_the_folders(
+    generic: str,
+    start: "Start",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "envtool.toml").write_text('dependencies = ["ipykernel"]\n')
+    path = notebook(tmp_path / "code.ipynb", BLOCK.format("tomli"))
+    monkeypatch.setenv("VSCODE_PID", "1")
+    kernel = start(generic)
+    ports = json.loads(Path(kernel.manager.connection_file).read_text())
+    for name in ("shell", "iopub"):
+        with socket.socket() as taken, pytest.raises(OSError, match="in use"):
+            taken.bind(("127.0.0.1", ports[f"{name}_port"]))
+    probe = "try:\n import ipywidgets\nexcept ImportError:\n pass"
+    told = (
+        "import os as _\nif '__vsc_ipynb_file__' not in globals():\n"
+        f"  __vsc_ipynb_file__ = {str(path)!r}\n"
+    )
+    for code in (probe, told):
+        assert kernel.run(code, silent=True, store_history=False)[0]["status"] == "ok"
+    kernel.client.kernel_info(reply=True, timeout=LIMIT)
+    assert kernel.printed(WHERE) == f"{path}\n"
+    assert kernel.printed("print(__vsc_ipynb_file__)") == f"{path}\n"
+
+
+def test_vs_code_that_names_no_notebook_gets_the_folders_environment(
+    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "envtool.toml").write_text('dependencies = ["ipykernel"]\n')
+    notebook(tmp_path / "code.ipynb", BLOCK.format("tomli"))
+    monkeypatch.setenv("VSCODE_PID", "1")
+    assert start(generic).printed(WHERE) == f"{tmp_path}/envtool.toml\n"
