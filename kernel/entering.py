@@ -55,6 +55,7 @@ def variables(
     entered["PYTHONPATH"] = ":".join(part for part in pinned if part)
     entered["ENVTOOL_DECLARATION"] = project.path
     entered["ENVTOOL_NAME"] = project.environment
+    entered.pop("ENVTOOL_NOTEBOOK", None)  # of a run that this one is started from
     if (own := program()) is not None:
         entered["ENVTOOL_PROGRAM"] = own
     return entered

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from envtool import __version__
@@ -19,6 +20,7 @@ from envtool.formats.notebooks.origin import Origin
 from envtool.formats.notebooks.parameters import assignments, defaults, inject
 from envtool.kernel.entering import command, program, variables
 from envtool.kernel.execution import Execution, perform
+from envtool.kernel.rehearsal import changes_itself, entered_by, rehearsal
 from envtool.machine import project as projects
 from envtool.machine.disk import disk_errors
 from envtool.values import value
@@ -104,7 +106,8 @@ def run_notebook(
     :raises KernelError: a cell fails (the copy is written all the same), or there is no kernel.
     """
     wanted = Wanted(output, in_place, timeout, parameters or {})
-    (run,) = _run_all(workspace, [_Task(workspace, project, wanted)], wanted)
+    with ExitStack() as stack:
+        (run,) = _run_all(workspace, [_Task(workspace, project, wanted, stack)], wanted)
     if run.error is not None:
         raise run.error
     return run
@@ -122,19 +125,26 @@ def run_notebooks(
             f"{wanted.output} is no folder, and several notebooks are written",
             hint=f"mkdir {shlex.quote(wanted.output)}",
         )
-    tasks = [_Task(workspace, project, wanted, several=True) for project in notebooks]
-    targets = [task.target for task in tasks]
-    twice = next((each for each in targets if targets.count(each) > 1), None)
-    if twice is not None:
-        raise KernelError(f"two of the notebooks would be written to {twice}")
-    return _run_all(workspace, tasks, wanted)
+    with ExitStack() as stack:
+        tasks = [_Task(workspace, each, wanted, stack, several=True) for each in notebooks]
+        targets = [task.target for task in tasks]
+        twice = next((each for each in targets if targets.count(each) > 1), None)
+        if twice is not None:
+            raise KernelError(f"two of the notebooks would be written to {twice}")
+        return _run_all(workspace, tasks, wanted)
 
 
 class _Task:
     """One notebook on its way."""
 
     def __init__(
-        self, workspace: Workspace, project: Project, wanted: Wanted, *, several: bool = False
+        self,
+        workspace: Workspace,
+        project: Project,
+        wanted: Wanted,
+        stack: ExitStack,
+        *,
+        several: bool = False,
     ) -> None:
         check_kind(project)
         self.project = project
@@ -150,7 +160,8 @@ class _Task:
             workspace,
             self.entered,
             notebook,
-            folder=project.folder,
+            stack,
+            project=project,
             timeout=wanted.timeout,
             name=os.path.basename(project.path) if several else "",
         )
@@ -200,21 +211,31 @@ def execution_of(
     workspace: Workspace,
     entered: Entered,
     notebook: Any,
+    stack: ExitStack,
     *,
-    folder: str,
+    project: Project,
     timeout: int | None = None,
     name: str = "",
 ) -> Execution:
     """Return what executes a notebook (as nbformat has it) in a generation, its outputs dropped.
 
+    `project` is the notebook itself. What has to be undone behind the run is put on the stack.
+
     :raises KernelError: the environment has no kernel.
     """
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.outputs, cell.execution_count = [], None
     argv = command(workspace, entered.project, entered.record)
-    environ = variables(workspace, entered.project, entered.number, entered.record, os.environ)
-    return Execution(notebook, argv, environ, folder, name=name, timeout=timeout)
+    if entered.project == project and any(changes_itself(cell.source) for cell in code):
+        text = projects.read_text(project.path)
+        acted = rehearsal(workspace, project, entered.record, text, entered.lock)
+        stand_in, number = stack.enter_context(acted)
+        environ = variables(workspace, stand_in, number, entered.record, os.environ)
+        environ |= entered_by(stand_in, project)
+    else:
+        environ = variables(workspace, entered.project, entered.number, entered.record, os.environ)
+    return Execution(notebook, argv, environ, project.folder, name=name, timeout=timeout)
 
 
 def _parametrise(workspace: Workspace, notebook: Any, parameters: Mapping[str, Any]) -> None:

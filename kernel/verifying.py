@@ -5,6 +5,7 @@ is to be had; where it leads to another one, the report says so.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import EnvtoolError, KernelError
@@ -62,11 +63,11 @@ def verify_notebooks(
 
     :raises KernelError: one has no outputs of a run, or was changed since.
     """
-    tasks = [
-        _Task(workspace, project, timeout, several=len(notebooks) > 1) for project in notebooks
-    ]
-    if not perform([task.execution for task in tasks], workspace.reporter, jobs=jobs):
-        raise KeyboardInterrupt
+    several = len(notebooks) > 1
+    with ExitStack() as stack:
+        tasks = [_Task(workspace, each, timeout, stack, several=several) for each in notebooks]
+        if not perform([task.execution for task in tasks], workspace.reporter, jobs=jobs):
+            raise KeyboardInterrupt
     return [task.report(tolerance) for task in tasks]
 
 
@@ -74,7 +75,13 @@ class _Task:
     """One notebook on its way."""
 
     def __init__(
-        self, workspace: "Workspace", project: "Project", timeout: int | None, *, several: bool
+        self,
+        workspace: "Workspace",
+        project: "Project",
+        timeout: int | None,
+        stack: ExitStack,
+        *,
+        several: bool,
     ) -> None:
         check_kind(project)
         nbformat = nbformat_module()
@@ -88,7 +95,8 @@ class _Task:
             workspace,
             self.entered,
             nbformat.reads(text, as_version=4),
-            folder=project.folder,
+            stack,
+            project=project,
             timeout=timeout,
             name=name,
         )

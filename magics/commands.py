@@ -55,7 +55,7 @@ def _status(words: Sequence[str], _: object) -> Shown:
     if running is not None and current is not None and str(current["number"]) != running:
         title += f"; the current one is {current['number']}: restart the kernel to enter it"
     rows = [
-        ("declaration", os.environ.get("ENVTOOL_DECLARATION", "")),
+        ("declaration", os.environ.get("ENVTOOL_NOTEBOOK") or _declaration()),
         ("environment", os.environ.get("ENVTOOL_ENVIRONMENT", "")),
     ]
     mine = next((one for one in generations if str(one["number"]) == running), None)
@@ -66,7 +66,31 @@ def _status(words: Sequence[str], _: object) -> Shown:
             ("packages", str(len(mine["packages"]))),
             ("closure", size_text(mine["size"])),
         ]
-    return Shown(title, ("", ""), [row for row in rows if row[1]])
+    return Shown(title, ("", ""), [row for row in rows if row[1]], _origin(mine))
+
+
+def _origin(running: Mapping[str, Any] | None) -> list[str]:
+    """Return what there is to say about where the outputs in the notebook's file come from."""
+    path = os.environ.get("JPY_SESSION_NAME") or _declaration()
+    if running is None or _is_run_by_command():
+        return []
+    if not path.endswith(".ipynb") or not os.path.isfile(path):
+        return []
+    try:
+        found = ask("notebook", "show", path, is_placed=False)["notebooks"][0]["origin"]
+    except Refused:
+        return []  # such as while an editor writes it
+    if found is None or found["environment"] == running["environment"]:
+        return []
+    return [f"the outputs in the file were made in another closure: {found['environment']}"]
+
+
+def _is_run_by_command() -> bool:
+    return "ENVTOOL_NOTEBOOK" in os.environ
+
+
+def _declaration() -> str:
+    return os.environ.get("ENVTOOL_DECLARATION", "")
 
 
 def _generations(words: Sequence[str], _: object) -> Shown:
@@ -139,27 +163,29 @@ def _change(ipython: Any, title: str, *words: str, text: str = "") -> None:
         if "generation" not in found:  # such as that of --dry-run
             raise Refused(f"`{shlex.join(words)}` is for a terminal: {shlex.join(argv(*words))}")
         generation = found["generation"]
-        shown = _entered(generation)
+        shown = _entered(generation, generation["changes"])
         if not found["made"]:
             shown.title = f"nothing to do: {shown.title}"
+        elif _declaration().endswith(".ipynb") and not _is_run_by_command():
+            shown.notes.append("the notebook's file has changed: reload it before you save it")
         progress.end(shown)
 
 
 def _rollback(words: Sequence[str], ipython: Any) -> None:
     with _Working(ipython, "rolling back") as progress:
-        number = work(progress, "rollback", *words)["to"]
+        step = work(progress, "rollback", *words)
+        found = ask("diff", str(step["from"]), str(step["to"]))["changes"]
         generations = ask("generations")["generations"]
-        progress.end(_entered(next(one for one in generations if one["number"] == number)))
+        now = next(one for one in generations if one["number"] == step["to"])
+        progress.end(_entered(now, found))
 
 
-def _entered(generation: Mapping[str, Any]) -> Shown:
-    """Enter a generation if nothing stands in the way; return what there is to say about it."""
-    number, before = generation["number"], os.environ.get("ENVTOOL_GENERATION")
-    found = generation["changes"]
-    if before is not None and before != str(number):
-        found = ask("diff", before, str(number))["changes"]
-    rows = changes(found)
-    title = f"generation {number}: {counts(found)}"
+def _entered(generation: Mapping[str, Any], found: Mapping[str, Any]) -> Shown:
+    """Enter a generation if nothing stands in the way; return what there is to say about it.
+
+    `found` is what changed against the one that was current.
+    """
+    rows, title = changes(found), f"generation {generation['number']}: {counts(found)}"
     return Shown(title, ("", "name", "version", "size"), rows, _enter(generation))
 
 
@@ -214,13 +240,32 @@ def _shell(words: Sequence[str], ipython: Any) -> Shown | None:
     return None
 
 
+def _notebook(words: Sequence[str], _: object) -> None:
+    """Do what `envtool notebook` does with these words, and show what it says."""
+    line = [argv()[0], "notebook", *words]
+    done = subprocess.run(
+        line,
+        env=environ(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    print(done.stdout.decode(errors="replace"), end="")  # noqa: T201
+    if done.returncode:
+        told = "" if done.stdout else done.stderr.decode(errors="replace").strip()
+        said = shlex.join(["envtool", "notebook", *words])
+        raise Refused(told or f"`{said}` ended with exit code {done.returncode}")
+
+
 def _fetch(words: Sequence[str], ipython: Any) -> str:
     """Return where a file of the network lies in the store."""
     if len(words) not in (1, 2):
         raise Refused("fetch takes a URL and its hash: `%envtool fetch URL sha256-…`")
     with _Working(ipython, f"fetching {words[0]}") as progress:
-        found = work(progress, "fetch", *words)
-        progress.drop()
+        # While a command runs the notebook, its cells change a stand-in that will be gone.
+        keeper = os.environ.get("ENVTOOL_NOTEBOOK")
+        found = work(progress, "fetch", *words, declaration=keeper)
+        progress.end(Shown(f"{os.path.basename(words[0])} is {found['path']}"))
     if len(words) == 1:
         print(  # noqa: T201 - for whoever writes the notebook
             "to have this very file for ever and everywhere, write\n"
@@ -263,4 +308,5 @@ COMMANDS: Mapping[str, Callable[[Sequence[str], Any], object]] = {
     "lock": _lock,
     "shell": _shell,
     "fetch": _fetch,
+    "notebook": _notebook,
 }

@@ -13,12 +13,13 @@ from envtool.magics.shown import Refused, Shown
 __all__ = ["Progress", "argv", "ask", "environ", "work"]
 
 
-def argv(*words: str) -> list[str]:
-    """Return the command line of the program for the kernel's own declaration."""
+def argv(*words: str, declaration: str | None = None) -> list[str]:
+    """Return the command line of the program, by default for the kernel's own declaration."""
     found = [os.environ.get("ENVTOOL_PROGRAM", "envtool")]
-    for option, variable in (("--file", "ENVTOOL_DECLARATION"), ("--env", "ENVTOOL_NAME")):
-        if value := os.environ.get(variable):
-            found += [option, value]
+    if file := declaration or os.environ.get("ENVTOOL_DECLARATION"):
+        found += ["--file", file]
+    if name := os.environ.get("ENVTOOL_NAME"):
+        found += ["--env", name]
     return [*found, *words]
 
 
@@ -27,12 +28,14 @@ def environ() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
 
 
-def ask(*words: str) -> dict[str, Any]:
-    """Return the JSON that the program prints, which is quick.
+def ask(*words: str, is_placed: bool = True) -> dict[str, Any]:
+    """Return the JSON that the program prints, which is quick; not placed: of no declaration.
 
     :raises Refused: it cannot answer, and says why.
     """
     line = argv("--json", "--quiet", *words)
+    if not is_placed:
+        line = [line[0], "--json", "--quiet", *words]
     try:
         done = subprocess.run(
             line, env=environ(), stdin=subprocess.DEVNULL, capture_output=True, check=False
@@ -42,12 +45,14 @@ def ask(*words: str) -> dict[str, Any]:
     return _decoded(done.stdout, done.stderr.decode(errors="replace"), line[0])
 
 
-def work(progress: "Progress", *words: str, text: str = "") -> dict[str, Any]:
+def work(
+    progress: "Progress", *words: str, text: str = "", declaration: str | None = None
+) -> dict[str, Any]:
     """Return the JSON of a command that may take long; `text` is what it reads.
 
     :raises Refused: it cannot be done, or was interrupted.
     """
-    line = argv("--json", *words)
+    line = argv("--json", *words, declaration=declaration)
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as printed:
         given.write(text.encode())
         given.seek(0)

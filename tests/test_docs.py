@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat as untyped
 import pytest
 
 from envtool.cli.parser import make_parser
@@ -89,17 +88,6 @@ def test_every_command_of_every_document_is_one() -> None:
                 if words[1] not in known and " ".join(words[1:3]) not in known:
                     wrong.append(f"{document.name}: {line}")
     assert wrong == []
-
-
-def test_the_quickstart_carries_neither_outputs_nor_a_lock() -> None:
-    nbformat: object = untyped
-    notebook = nbformat.read(ROOT / "notebooks/quickstart.ipynb", as_version=4)  # type: ignore[attr-defined]
-    nbformat.validate(notebook)  # type: ignore[attr-defined]
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.outputs for cell in code] == [[]] * len(code)
-    assert [cell.execution_count for cell in code] == [None] * len(code)
-    assert "envtool" not in notebook.metadata
-    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
 
 
 # The README, word for word

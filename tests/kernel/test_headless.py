@@ -112,8 +112,10 @@ def test_cells_run_beside_the_notebook_and_each_is_told(
     project = write(tmp_path / "tarn.ipynb", BLOCK, "", "import os\nprint(os.getcwd())")
     done = run_notebook(watched, project)
     assert text_of(read(done.output).cells[2]) == f"{tmp_path}\n"
-    assert notes.texts[:2] == ["cell 1/3: import six", "cell 3/3: import os"]
-    assert any(str(workspace.settings.root) in text for text in notes.texts[2:])
+    cells = [text for text in notes.texts if text.startswith("cell ")]
+    assert cells == ["cell 1/3: import six", "cell 3/3: import os"]
+    after = notes.texts[notes.texts.index(cells[-1]) :]
+    assert any(str(workspace.settings.root) in text for text in after)
     assert any("kernel install" in text for text in notes.texts)
 
 
@@ -314,3 +316,45 @@ def test_papermill_of_one_environment_runs_a_notebook_in_the_kernel_of_another(
     copy = read(str(tmp_path / "out.ipynb"))
     assert workspace.settings.store in text_of(copy.cells[0])
     assert copy.metadata.papermill.exception is None
+
+
+# Notebooks that change their own environment
+
+
+def test_what_cells_change_is_a_stand_in_and_the_notebook_stays(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    cells = [
+        BLOCK,
+        "%envtool add iniconfig",
+        "import iniconfig, os\nprint(iniconfig.__name__, os.environ['ENVTOOL_PROJECT'])",
+        "%envtool rollback",
+        "%envtool status",
+    ]
+    project = write(tmp_path / "tarn.ipynb", *cells)
+    before = Path(project.path).read_bytes()
+    done = run_notebook(workspace, project)
+    copy = read(done.output)
+    assert text_of(copy.cells[2]) == f"iniconfig {tmp_path}\n"
+    added, rolled, status = (copy.cells[at].outputs[0] for at in (1, 3, 4))
+    assert added["data"]["text/plain"].startswith("generation 2: +1\n")
+    assert "restart the kernel to enter it: iniconfig" in rolled["data"]["text/plain"]
+    assert f"declaration  {project.path}\n" in status["data"]["text/plain"]
+    assert Path(project.path).read_bytes() == before
+    assert [each.number for each in workspace.generations(project)] == [1]
+    again = read(run_notebook(workspace, project).output)
+    assert again.cells[1].outputs == copy.cells[1].outputs
+
+
+def test_data_that_a_run_fetches_are_the_notebooks(workspace: Workspace, tmp_path: Path) -> None:
+    data = tmp_path / "lake.csv"
+    data.write_text("31\n")
+    cells = [
+        BLOCK,
+        "%envtool lock",
+        f"path = %envtool fetch {data.as_uri()}\nprint(open(path).read())",
+    ]
+    project = write(tmp_path / "tarn.ipynb", *cells)
+    assert "31\n" in text_of(read(run_notebook(workspace, project).output).cells[2])
+    kept = Path(f"{workspace.settings.gcroots}/data{project.path}")
+    assert [link.name.partition("-")[2] for link in kept.iterdir()] == ["lake.csv"]

@@ -9,6 +9,7 @@ import pytest
 
 from envtool.formats.declarations.template import template
 from envtool.kernel import kernelspec
+from envtool.kernel.headless import run_notebook
 from envtool.workspace import Project, Workspace, open_project
 
 if TYPE_CHECKING:
@@ -156,9 +157,24 @@ def test_a_notebook_of_its_own_gets_the_cells_block(
     project = open_project("/", file=str(path))
     workspace.switch(project)
     kernel = start(kernelspec.install(workspace, project).name)
-    shown(kernel, '%%envtool\n# /// script\n# dependencies = ["iniconfig"]\n# ///')
+    told = shown(kernel, '%%envtool\n# /// script\n# dependencies = ["iniconfig"]\n# ///')
+    assert told.endswith("the notebook's file has changed: reload it before you save it")
     assert '"# dependencies = [\\"iniconfig\\"]' in path.read_text()
     assert kernel.printed("import iniconfig; print(iniconfig.__name__)") == "iniconfig\n"
+
+
+def test_outputs_of_another_closure_are_told(
+    workspace: Workspace, tmp_path: Path, jupyter: Path, start: "Start"
+) -> None:
+    path = tmp_path / "tarn.ipynb"
+    path.write_text(template("tarn", "3.11", "notebook-cell").replace("==3.11.*", ">=3.11"))
+    project = open_project("/", file=str(path))
+    made = run_notebook(workspace, project, in_place=True)
+    kernel = start(kernelspec.install(workspace, project).name)
+    assert "another closure" not in table(kernel, "status")
+    shown(kernel, "%envtool add iniconfig")
+    told = f"the outputs in the file were made in another closure: {made.environment.full()}"
+    assert told in table(kernel, "status")
 
 
 def test_data_are_fetched_by_hash_and_their_path_can_be_kept(
@@ -169,6 +185,8 @@ def test_data_are_fetched_by_hash_and_their_path_can_be_kept(
     digest = "sha256-" + b64encode(hashlib.sha256(data.read_bytes()).digest()).decode()
     url = data.as_uri()
     assert f"%envtool fetch {url} {digest}\n" in kernel.printed(f"x = %envtool fetch {url}")
+    told = shown(kernel, f"x = %envtool fetch {url} {digest}")
+    assert told.startswith("lake%20data.csv is /envtool/store/")
     assert kernel.printed(f"path = %envtool fetch {url} {digest}\nprint(open(path).read())") == (
         "depth\n31\n\n"
     )
