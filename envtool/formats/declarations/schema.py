@@ -193,8 +193,6 @@ def _index(table: Table) -> str | None:
 def _exclude_newer(table: Table) -> str | None:
     from datetime import date
 
-    from envtool.formats.cutoff import check_time
-
     value = table.values.get("exclude-newer")
     if isinstance(value, date):  # written without quotes
         written: str | None = value.isoformat()
@@ -202,6 +200,8 @@ def _exclude_newer(table: Table) -> str | None:
         written = table.string("exclude-newer", example="2026-01-31")
     if written is None:
         return None
+    from envtool.formats.cutoff import check_time
+
     try:
         check_time(written)
     except ValueError as error:
