@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from envtool.errors import FormatError
 
-__all__ = ["Dialect", "EnvironmentChange", "change", "compose"]
+__all__ = ["Dialect", "EnvironmentChange", "change", "compose", "led_by", "quoted"]
 
 Dialect = Literal["bash", "zsh", "fish", "json"]
 
@@ -61,7 +61,7 @@ class EnvironmentChange:
         after = {name: text for name, text in before.items() if not self.removes(name)}
         after.update(self.assigned)
         for name, entries in self.prepended:
-            after[name] = _led_by(entries, after.get(name, ""))
+            after[name] = led_by(entries, after.get(name, ""))
         return after
 
     def reverse(self, before: Mapping[str, str]) -> "EnvironmentChange":
@@ -143,7 +143,8 @@ def compose(first: EnvironmentChange, second: EnvironmentChange) -> EnvironmentC
     return change(assign=assigned, unset=(*first.removed, *second.removed), prepend=led)
 
 
-def _led_by(entries: Sequence[str], rest: str) -> str:
+def led_by(entries: Sequence[str], rest: str) -> str:
+    """Return a colon-separated list with these entries first, and nowhere else."""
     kept = [entry for entry in rest.split(":") if entry not in entries] if rest else []
     return ":".join((*entries, *kept))
 
@@ -226,6 +227,11 @@ def _fish(made: EnvironmentChange) -> Iterator[str]:
         yield "    end"
         yield "end"
         yield f"set --global --export --path {name} {listed} ${name}"
+
+
+def quoted(text: str, dialect: Dialect) -> str:
+    """Return a word that stands for the text in a shell of the dialect."""
+    return _fish_quoted(text) if dialect == "fish" else _quoted(text)
 
 
 def _quoted(text: str) -> str:
