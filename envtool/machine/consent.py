@@ -1,0 +1,63 @@
+"""Consent: which declarations may lead a shell of this user, and in which of their texts.
+
+A folder below `var/consent`, under the declaration's own absolute path as profiles lie, holds an
+empty file for each text that was allowed, named by the text's SHA-256, or one named `denied`. So a
+text that was allowed once is allowed again when a branch brings it back, and a prompt sees by the
+folder's time alone that something was said.
+"""
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
+
+from envtool.machine.disk import disk_errors
+
+if TYPE_CHECKING:
+    from envtool.machine.settings import Settings
+
+__all__ = ["Consent", "Verdict"]
+
+Verdict = Literal["allowed", "denied", "unknown"]
+
+DENIED = "denied"
+
+
+class Consent:
+    """What the user has said about the declaration at a path."""
+
+    def __init__(self, settings: "Settings", declaration: str) -> None:
+        self.folder = f"{settings.state}/consent{os.path.abspath(declaration)}"
+        """It need not exist; then nothing was said."""
+
+    def verdict(self, digest: str) -> Verdict:
+        """Return what holds for a text of the declaration, named by its SHA-256 in base 16."""
+        if os.path.exists(f"{self.folder}/{DENIED}"):
+            return "denied"
+        return "allowed" if os.path.exists(f"{self.folder}/{digest}") else "unknown"
+
+    def allow(self, digest: str) -> None:
+        """Allow a text; a denial is taken back.
+
+        :raises StoreError: it cannot be written.
+        """
+        with disk_errors("note the consent"):
+            os.makedirs(self.folder, exist_ok=True)
+            self._note(digest)
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.folder}/{DENIED}")
+
+    def deny(self) -> None:
+        """Deny the declaration, whatever its text, and forget which texts were allowed.
+
+        :raises StoreError: it cannot be written.
+        """
+        with disk_errors("note the denial"):
+            os.makedirs(self.folder, exist_ok=True)
+            # The denial first: a process killed here has not left anything allowed.
+            self._note(DENIED)
+            for name in os.listdir(self.folder):
+                if name != DENIED:
+                    os.unlink(f"{self.folder}/{name}")
+
+    def _note(self, name: str) -> None:
+        os.close(os.open(f"{self.folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
