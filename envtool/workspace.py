@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
     from envtool.machine.collecting.gc import Collected, GcPlan
     from envtool.machine.collecting.retention import Pruned, Retention
+    from envtool.machine.consent import Consent
     from envtool.machine.fetching.fetch import Fetcher
     from envtool.machine.store import Store
     from envtool.plan.answer import Answer, Request
@@ -136,10 +137,13 @@ class Workspace:
         same = answered_digest(declaration) == record.lock_digest
         return not same or dict(declaration.variables) != record.variables
 
-    def activation(self, record: Record, number: int, project: Project) -> EnvironmentChange:
+    def activation(
+        self, record: Record, number: int, project: Project, *, declared: bool = True
+    ) -> EnvironmentChange:
         """Return the change of variables that enters a generation, and keep it from collectors.
 
-        That lasts until this process becomes another, whose variables then do.
+        That lasts until this process becomes another, whose variables then do. What the
+        declaration itself sets is left out unless `declared`.
 
         :raises ProfileError: its Python is gone; the host's would be taken instead.
         """
@@ -151,11 +155,49 @@ class Workspace:
                 f"generation {number} cannot be entered: {os.path.realpath(python)} is not there",
                 hint="realise it again: envtool switch",
             )
+        variables = record.variables if declared else {}
         return change(
-            assign=entry.assigned(environment, str(number), project.folder, record.variables),
+            assign=entry.assigned(environment, str(number), project.folder, variables),
             unset=entry.REMOVED,
             prepend={"PATH": [entry.programs(environment)]},
         )
+
+    def declaration_digest(self, project: Project) -> str:
+        """Return the SHA-256 of what the file declares, in base 16, as records have it."""
+        return _sha256(projects.declaration_text(project.path, project.kind))
+
+    def allow(self, project: Project) -> tuple[dict[str, str], str | None]:
+        """Let the declaration as it is, and its current generation, lead the user's shells.
+
+        Return the variables and the hook that are let in.
+
+        :raises DeclarationError: the file cannot be read, or with all its faults.
+        """
+        declaration = projects.read(project.path, project.kind, project.environment)
+        record = self._last_record(project)
+        digests = {self.declaration_digest(project)}
+        for digest in digests | ({record.declaration_sha256} if record else set()):
+            self._consent(project).allow(digest)
+        return dict(declaration.variables), declaration.hook
+
+    def deny(self, project: Project) -> None:
+        """Let nothing of the declaration lead the user's shells."""
+        self._consent(project).deny()
+
+    def _consent(self, project: Project) -> "Consent":
+        from envtool.machine.consent import Consent
+
+        return Consent(self.settings, project.path)
+
+    def _keep_consent(self, project: Project, before: str, after: str) -> None:
+        """Allow what the user's own edit made of a declaration that was allowed."""
+        consent = self._consent(project)
+        old, new = (
+            _sha256(projects.declaration_text(project.path, project.kind, text=text))
+            for text in (before, after)
+        )
+        if consent.verdict(old) == "allowed":
+            consent.allow(new)
 
     def _hold(self, environment: str, number: int, project: Project) -> None:
         """Have the environment open, and see that its generation was not deleted before that.
@@ -598,7 +640,9 @@ class Workspace:
         with file_lock(f"{folder}/.edit.lock", project.path, on_wait=self.reporter.note):
             before = projects.read_text(project.path)
             text = edit(before)
-            return self._switch(project, self._answer(project, text), (before, text))
+            switched = self._switch(project, self._answer(project, text), (before, text))
+        self._keep_consent(project, before, text)
+        return switched
 
     def _evaluate(self, asked: "Answer") -> "Evaluation":
         from envtool.plan.evaluate import evaluate

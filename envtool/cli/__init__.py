@@ -83,6 +83,10 @@ def _perform(words: Sequence[str], terminal: Terminal) -> int:
         from envtool.cli.completing import complete
 
         return complete(rest, terminal)
+    if command == "__hook":
+        from envtool.cli.prompt.step import answer
+
+        return answer(rest, terminal)
     from envtool.cli.parser import perform
 
     return perform(words, terminal)

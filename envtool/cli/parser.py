@@ -89,6 +89,12 @@ def _printing(commands: "Commands[Parser]") -> None:
     printing.add_print_env(commands)
 
 
+def _prompting(commands: "Commands[Parser]") -> None:
+    from envtool.cli.prompt import hook
+
+    hook.add_commands(commands)
+
+
 def _looking(commands: "Commands[Parser]") -> None:
     from envtool.cli import looking
 
@@ -153,6 +159,7 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _running: ("run",),
     _shell: ("shell",),
     _printing: ("print-env",),
+    _prompting: ("hook", "allow", "deny"),
     _looking: ("tree", "why"),
     _checking: ("check",),
     _history: ("generations", "diff", "rollback"),

@@ -2,14 +2,14 @@
 
 import os
 from argparse import Namespace
-from typing import TYPE_CHECKING, cast
 
 from envtool.cli.arguments import Commands, Parser, add_command
+from envtool.cli.prompt.allowing import lets_in
+from envtool.cli.prompt.entering import with_hook
 from envtool.cli.session import Session
 from envtool.cli.shell import SHELLS, find_shell
-
-if TYPE_CHECKING:
-    from envtool.formats.activation import Dialect
+from envtool.formats.activation import quoted
+from envtool.machine.consent import Consent
 
 __all__ = ["add_print_env"]
 
@@ -25,7 +25,8 @@ def add_print_env(commands: "Commands[Parser]") -> None:
         Prints what `envtool shell` would change, as text that bash, zsh or fish evaluates, or as
         JSON: what is unset, then set, then put first in a list such as PATH. With --undo it
         prints what leads back from there to the variables of now, to the letter: ask for it
-        before you enter. Entering twice is entering once.
+        before you enter. The declaration's own variables and its hook's are part of it after
+        `envtool allow`. Entering twice is entering once.
         """,
         examples=[
             ('eval "$(envtool print-env --shell bash)"', "enter, in the shell you are in"),
@@ -35,7 +36,9 @@ def add_print_env(commands: "Commands[Parser]") -> None:
         ],
     )
     parser.add_argument(
-        "--shell", choices=(*SHELLS, "json"), help="whose language (default: that of $SHELL)"
+        "--shell",
+        choices=(*SHELLS, "json", "direnv"),
+        help="whose language (default: that of $SHELL)",
     )
     parser.add_argument("--undo", action="store_true", help="print what leads back instead")
 
@@ -43,14 +46,22 @@ def add_print_env(commands: "Commands[Parser]") -> None:
 def _run(session: Session, arguments: Namespace) -> int:
     project = session.project()
     number, record, workspace = session.current(project)
-    entered = workspace.activation(record, number, project)
+    declared = lets_in(session, workspace, project, record)
+    entered = workspace.activation(record, number, project, declared=declared)
+    entered = with_hook(entered, record.hook if declared else None, os.environ)
     back, terminal = entered.reverse(os.environ), session.terminal
     if terminal.json or arguments.shell == "json":
         undone = back.shape()
         terminal.result_json(undone if arguments.undo else {**entered.shape(), "undo": undone})
         return 0
-    dialect = cast("Dialect", find_shell(arguments.shell, os.environ)[0])
-    text = (back if arguments.undo else entered).render(dialect)
+    made = back if arguments.undo else entered
+    if arguments.shell == "direnv":
+        profile, consent = workspace.profile(project), Consent(workspace.settings, project.path)
+        watched = (project.path, profile.directory, consent.folder)
+        text = f"watch_file {' '.join(quoted(path, 'bash') for path in watched)}\n"
+        text += made.render("bash")
+    else:
+        text = made.render(find_shell(arguments.shell, os.environ)[0])
     # As bytes: a value may hold what no encoding knows.
     terminal.result_bytes(os.fsencode(text))
     return 0

@@ -42,9 +42,7 @@ class Session:
         Without a generation yet it switches to one first; when the declaration has moved on it
         says so and stays with the generation.
         """
-        from envtool.reporting import SilentReporter
-
-        workspace = self._workspace(SilentReporter())
+        workspace = self.quiet_workspace()
         found = workspace.current(project)
         if found is None:
             self.terminal.say("no generation yet: switching to the first one")
@@ -58,6 +56,12 @@ class Session:
                 f"`{self.program(project)} switch` goes forward to it"
             )
         return *found, workspace
+
+    def quiet_workspace(self) -> "Workspace":
+        """Return a workspace whose work nobody sees."""
+        from envtool.reporting import SilentReporter
+
+        return self._workspace(SilentReporter())
 
     def program(self, project: "Project") -> str:
         """Return how envtool is called for this project, such as `envtool -f plot.py -e ci`."""

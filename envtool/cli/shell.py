@@ -9,21 +9,21 @@ folder that the text itself removes.
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NoReturn, cast
+from typing import NoReturn, cast
 
 from envtool.cli.arguments import Commands, Parser, add_command
 from envtool.cli.becoming import execute, locate
 from envtool.cli.isolating import Isolation, add_isolation, plain_shell, start
+from envtool.cli.prompt.allowing import lets_in
+from envtool.cli.prompt.entering import with_hook
+from envtool.cli.prompt.texts import Shell
 from envtool.cli.session import Session
 from envtool.errors import EnvtoolError
+from envtool.formats import visit
 from envtool.formats.activation import EnvironmentChange, change, compose
-
-if TYPE_CHECKING:
-    from envtool.workspace import Record
 
 __all__ = ["SHELLS", "Shell", "add_shell", "enter", "run_in_shell"]
 
-Shell = Literal["bash", "zsh", "fish"]
 SHELLS: tuple[Shell, ...] = ("bash", "zsh", "fish")
 
 
@@ -36,7 +36,8 @@ def add_shell(commands: "Commands[Parser]") -> None:
         summary="enter the environment in a shell",
         text="""
         Starts your shell ($SHELL) with the environment's programs first on PATH, after your own
-        start-up files have run. The host's PYTHON* variables are gone inside. The prompt shows
+        start-up files have run. The host's PYTHON* variables are gone inside. The declaration's
+        variables and its hook apply once you have said `envtool allow`. The prompt shows
         the environment's name; `exit` leads back. With no generation yet it makes the first one.
         """,
         examples=[
@@ -55,15 +56,23 @@ def add_shell(commands: "Commands[Parser]") -> None:
 def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
     project = session.project()
     number, record, workspace = session.current(project)
-    entered = workspace.activation(record, number, project)
+    declared = lets_in(session, workspace, project, record)
+    entered = workspace.activation(record, number, project, declared=declared)
+    # What a prompt has entered it leaves in its own shell; this one is not its.
+    entered = compose(entered, change(unset=[visit.VARIABLE]))
     shell, path = find_shell(arguments.shell, os.environ)
-    _mention_hook(session, record)
+    hook = record.hook if declared else None
     session.terminal.flush()
     isolation = Isolation.of(vars(arguments))
+    if shell == "fish" and not isolation:
+        entered, hook = with_hook(entered, hook, os.environ), None
+    line = arguments.line
+    if line is not None and hook:
+        line = f"{hook}\n{line}"
     if isolation:
         words, environ = plain_shell(shell, path, record.name, entered.apply(os.environ))
-        if arguments.line is not None:
-            words = [path, "-c", arguments.line]
+        if line is not None:
+            words = [path, "-c", line]
         start(
             isolation,
             words,
@@ -73,11 +82,9 @@ def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
             record=record,
             system=True,
         )
-    if arguments.line is not None:
-        run_in_shell(
-            arguments.line, entered, record.name, shell=shell, path=path, environ=os.environ
-        )
-    enter(entered, record.name, shell=shell, path=path, environ=os.environ)
+    if line is not None:
+        run_in_shell(line, entered, record.name, shell=shell, path=path, environ=os.environ)
+    enter(entered, record.name, shell=shell, path=path, environ=os.environ, hook=hook or "")
 
 
 def find_shell(wanted: Shell | None, environ: Mapping[str, str]) -> tuple[Shell, str]:
@@ -99,11 +106,21 @@ def find_shell(wanted: Shell | None, environ: Mapping[str, str]) -> tuple[Shell,
 
 
 def enter(
-    entered: EnvironmentChange, name: str, *, shell: Shell, path: str, environ: Mapping[str, str]
+    entered: EnvironmentChange,
+    name: str,
+    *,
+    shell: Shell,
+    path: str,
+    environ: Mapping[str, str],
+    hook: str = "",
 ) -> NoReturn:
-    """Replace this process by an interactive shell in the environment called `name`."""
+    """Replace this process by an interactive shell in the environment called `name`.
+
+    :param hook: what the shell is to run when all else is in place; not for fish.
+    """
     entered = compose(entered, change(assign={"ENVTOOL_SHELL": name}))
-    _STARTERS[shell](entered, name, path, entered.apply(environ))
+    led = entered.render(shell) + (f"{hook}\n" if hook else "")
+    _STARTERS[shell](led, name, path, entered.apply(environ))
 
 
 def run_in_shell(
@@ -128,49 +145,34 @@ def run_in_shell(
     execute(words, entered.apply(environ))
 
 
-def _mention_hook(session: Session, record: "Record") -> None:
-    if record.hook:
-        session.terminal.say(
-            "note: the declaration's hook is not run: this version does not ask for consent yet"
-        )
-
-
-def _start_bash(
-    entered: EnvironmentChange, name: str, path: str, environ: dict[str, str]
-) -> NoReturn:
+def _start_bash(led: str, name: str, path: str, environ: dict[str, str]) -> NoReturn:
     # bash reads the whole file before it runs the first line, so the text can close it.
     memory = os.memfd_create("envtool-bashrc", 0)
-    text = _BASH.format(change=entered.render("bash"), name=name, memory=memory)
+    text = _BASH.format(change=led, name=name, memory=memory)
     with open(memory, "wb", closefd=False) as file:
         file.write(os.fsencode(text))
     execute([path, "--rcfile", f"/proc/self/fd/{memory}", "-i"], environ)
 
 
-def _start_zsh(
-    entered: EnvironmentChange, name: str, path: str, environ: dict[str, str]
-) -> NoReturn:
+def _start_zsh(led: str, name: str, path: str, environ: dict[str, str]) -> NoReturn:
     import tempfile
 
     folder = tempfile.mkdtemp(prefix="envtool-zsh-")
     own = environ.get("ZDOTDIR")
     restore = "unset ZDOTDIR" if own is None else change(assign={"ZDOTDIR": own}).render("zsh")
     for file_name, template in ((".zshenv", _ZSHENV), (".zshrc", _ZSHRC)):
-        text = template.format(
-            change=entered.render("zsh"), name=name, folder=folder, restore=restore.strip()
-        )
+        text = template.format(change=led, name=name, folder=folder, restore=restore.strip())
         with open(os.path.join(folder, file_name), "wb") as file:
             file.write(os.fsencode(text))
     execute([path, "-i"], {**environ, "ZDOTDIR": folder})
 
 
-def _start_fish(
-    entered: EnvironmentChange, name: str, path: str, environ: dict[str, str]
-) -> NoReturn:
-    text = _FISH.format(change=entered.render("fish"), name=name)
+def _start_fish(led: str, name: str, path: str, environ: dict[str, str]) -> NoReturn:
+    text = _FISH.format(change=led, name=name)
     execute([path, "--interactive", "--init-command", text], environ)
 
 
-_STARTERS: dict[Shell, Callable[[EnvironmentChange, str, str, dict[str, str]], NoReturn]] = {
+_STARTERS: dict[Shell, Callable[[str, str, str, dict[str, str]], NoReturn]] = {
     "bash": _start_bash,
     "zsh": _start_zsh,
     "fish": _start_fish,

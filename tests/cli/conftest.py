@@ -14,6 +14,7 @@ import pytest
 from envtool.build.generation import add_generation
 from envtool.formats.declarations.declaration import lock_digest, parse
 from envtool.formats.generation import Package, Record
+from envtool.machine.consent import Consent
 from envtool.machine.settings import load
 from envtool.machine.store import Store
 from envtool.workspace import Project, Workspace, open_project
@@ -113,6 +114,8 @@ class MakeGeneration(Protocol):
         environment: str = "default",
         hook: str | None = None,
         kernel: str | None = None,
+        allowed: bool = True,
+        variables: Mapping[str, str] | None = None,
     ) -> str: ...
 
 
@@ -128,6 +131,8 @@ def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
         environment: str = "default",
         hook: str | None = None,
         kernel: str | None = None,
+        allowed: bool = True,
+        variables: Mapping[str, str] | None = None,
     ) -> str:
         source = tmp_path / f"source-{next(count)}"
         _write_programs(source, {"hello": "#!/bin/sh\necho hello\n", **(programs or {})})
@@ -143,12 +148,14 @@ def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
             kind=project.kind,
             declaration_sha256=_sha256(text),
             lock_digest=lock_digest(parse(text, path=project.path, kind=project.kind)),
-            variables={"GREETING": "hei"},
+            variables={"GREETING": "hei"} if variables is None else dict(variables),
             hook=hook,
             kernel=kernel,
             packages=[_package(name, needs) for name, needs in (packages or {}).items()],
         )
         workspace.profile(project).set(add_generation(store, record, text, "lock"))
+        if allowed:
+            Consent(workspace.settings, project.path).allow(_sha256(text))
         return store.physical(path)
 
     return make

@@ -80,6 +80,20 @@ def test_add_locks_switches_and_says_what_came(envtool: Any, offering: Any, plac
     assert "next:" not in envtool("add", "gamma").stdout
 
 
+def test_what_was_allowed_stays_so_after_ones_own_edit(
+    envtool: Any, offering: Any, place: Any
+) -> None:
+    declaration = place.project / "envtool.toml"
+    declaration.write_text(declaration.read_text() + '[vars]\nGREETING = "hei"\n')
+    words = ("shell", "--shell", "bash", "--run", "echo :$GREETING")
+    envtool("allow")
+    assert envtool("add", "alpha").returncode == 0
+    assert envtool(*words).stdout == ":hei\n"
+    declaration.write_text(declaration.read_text().replace("hei", "hallo"))
+    envtool("switch")
+    assert envtool(*words).stdout == ":\n"
+
+
 def test_an_environment_of_nothing_but_python(envtool: Any, offering: Any) -> None:
     assert envtool("switch").returncode == 0
     ended = envtool("run", "python", "-c", "import sys; print(sys.prefix)")

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +173,88 @@ def test_a_missing_shell_is_an_error(make_generation: Any, envtool: Any, tmp_pat
     assert "there is no shell fish on PATH" in ended.stderr
 
 
-def test_the_hook_is_mentioned_and_not_run(make_generation: Any, envtool: Any) -> None:
-    make_generation(hook="echo hooked")
-    ended = envtool("shell", "--shell", "bash", "--run", "hello")
-    assert ended.stdout == "hello\n"
-    assert ended.stderr.startswith("note: the declaration's hook is not run")
+@every_shell
+def test_the_hook_and_the_variables_wait_for_consent(
+    shell: str, make_generation: Any, envtool: Any
+) -> None:
+    make_generation(hook="export HOOKED=yes", allowed=False)
+    words = ("shell", "--shell", shell, "--run", "echo :$GREETING-$HOOKED; hello")
+    ended = envtool(*words)
+    assert ended.stdout == ":-\nhello\n"
+    assert ended.stderr.startswith("note: envtool.toml is not allowed")
+    assert "`envtool allow`" in ended.stderr
+    allowed = envtool("allow")
+    assert "GREETING=hei" in allowed.stdout
+    ended = envtool(*words)
+    assert (ended.stdout, ended.stderr) == (":hei-yes\nhello\n", "")
+    envtool("deny")
+    ended = envtool(*words)
+    assert (ended.stdout, ended.stderr) == (":-\nhello\n", "")
+
+
+def test_without_variables_and_hook_there_is_nothing_to_allow(
+    place: Any, make_generation: Any, envtool: Any
+) -> None:
+    make_generation(allowed=False, variables={})
+    assert envtool("shell", "--shell", "bash", "--run", "hello").stderr == ""
+
+
+@every_shell
+def test_the_hook_runs_in_the_shell_that_is_entered(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any
+) -> None:
+    make_generation(hook='export HOOKED="$GREETING you"\nPATH=$PATH:/hooked')
+    child = spawn("shell", "--shell", shell)
+    child.expect_exact("(demo) ")
+    assert answer(child, "printenv HOOKED") == "hei you"
+    path = answer(child, "printenv PATH").split(":")
+    assert "/hooked" in path
+    assert "/first" in path
+
+
+@every_shell
+def test_a_shell_in_a_shell_unwinds(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any
+) -> None:
+    outer = make_generation(environment="default")
+    inner = make_generation({"other": "#!/bin/sh\n"}, environment="ci")
+    child = spawn("shell", "--shell", shell)
+    child.expect_exact("(demo) ")
+    before = answer(child, "env | sort | grep -v ^_=")
+    program = f"{sys.executable} -I -c 'import sys; from envtool.cli import main; sys.exit(main())'"
+    child.sendline(f"{program} -e ci shell --shell {shell}")
+    child.expect_exact("(demo.ci) ")
+    path = answer(child, "printenv PATH").split(":")
+    assert path[0] == f"{inner}/bin"
+    assert f"{outer}/bin" in path
+    assert answer(child, "printenv ENVTOOL_SHELL") == "demo.ci"
+    child.sendline("exit")
+    child.expect_exact("(demo) ")
+    assert answer(child, "env | sort | grep -v ^_=") == before
+
+
+@every_shell
+def test_a_resized_terminal_is_noticed(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any
+) -> None:
+    make_generation()
+    child = spawn("shell", "--shell", shell)
+    child.expect_exact("(demo) ")
+    child.setwinsize(33, 77)
+    assert answer(child, "stty size") == "33 77"
+
+
+@every_shell
+def test_jobs_are_stopped_and_brought_back(
+    shell: str, start_up: Any, make_generation: Any, spawn: Any
+) -> None:
+    make_generation({"wait": "#!/bin/sh\necho re''ady\nread line\necho go''t $line\n"})
+    child = spawn("shell", "--shell", shell)
+    child.expect_exact("(demo) ")
+    child.sendline("env wait")
+    child.expect_exact("ready")
+    child.sendcontrol("z")
+    assert answer(child, "hello") == "hello"
+    child.sendline("fg")
+    child.sendline("a line")
+    child.expect_exact("got a line")

@@ -22,7 +22,7 @@ PLAIN += [
     "completion",
 ]
 PLAIN += ["declare", "diff", "fetch"]
-PLAIN += ["print-env"]
+PLAIN += ["print-env", "hook", "allow", "deny"]
 COMMANDS = [*PLAIN, "kernel", "notebook", "store"]
 EVERY = [[name] for name in PLAIN]
 EVERY += [["kernel", "install"], ["kernel", "list"], ["kernel", "remove"]]

@@ -1,0 +1,1 @@
+"""What a shell's prompt does: enter and leave environments, as far as the user allows it."""

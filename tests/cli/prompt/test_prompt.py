@@ -1,0 +1,274 @@
+"""The prompt of bash, zsh and fish on a terminal: it enters, follows, and leaves no trace."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+PROGRAM = f"{sys.executable} -I -c 'import sys; from envtool.cli import main; sys.exit(main())'"
+FILES = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ".config/fish/config.fish"}
+WORDS = {"bash": ["bash", "-i"], "zsh": ["zsh", "-i"], "fish": ["fish", "-i"]}
+every_shell = pytest.mark.parametrize(
+    "shell",
+    [
+        pytest.param(
+            name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not here")
+        )
+        for name in FILES
+    ],
+)
+ASIDE = r"^(_|SHLVL|OLDPWD|PWD|LINES|COLUMNS)="
+
+Start = Callable[..., "Prompted"]
+
+
+class Prompted:
+    """A shell whose prompt is ours."""
+
+    def __init__(self, child: Any) -> None:
+        self.child = child
+        self.said = ""
+        """What was printed between the last command and its answer, such as by the prompt."""
+
+    def answer(self, command: str) -> str:
+        """Return what a command prints between two marks that the typed line does not hold."""
+        self.child.sendline(f"echo 'b''egin'; {command}; echo 'e''nd'")
+        self.child.expect(r"begin\r\n(.*?)\r?\n?end\r\n")
+        self.said = plain(self.child.before)
+        return plain(self.child.match[1]).strip()
+
+    def variables(self) -> list[str]:
+        """Return what the shell exports, a prompt after whatever was done before."""
+        found = self.answer("env | sort").splitlines()
+        return [line for line in found if not re.match(ASIDE, line)]
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>(]B?|\r", "", text)
+
+
+@pytest.fixture
+def start(place: Any) -> Iterator[Start]:
+    """Start a shell at home, with the hook in its start-up file."""
+    children = []
+
+    def begin(shell: str, *, folder: Path | None = None, **environ: str) -> Prompted:
+        file = place.home / FILES[shell]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        hook = f"{PROGRAM} hook {shell}"
+        file.write_text(f"{hook} | source\n" if shell == "fish" else f'eval "$({hook})"\n')
+        child = pexpect.spawn(
+            str(shutil.which(shell)),
+            WORDS[shell][1:],
+            cwd=str(folder or place.home),
+            env={**place.environ, **environ},
+            encoding="utf-8",
+            timeout=20,
+            dimensions=(24, 250),
+        )
+        children.append(child)
+        return Prompted(child)
+
+    yield begin
+    for child in children:
+        child.close(force=True)
+
+
+@every_shell
+def test_it_enters_and_leaves_every_variable_as_it_was(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    environment = make_generation(hook="export HOOKED=$GREETING")
+    prompted = start(shell, PYTHONHOME="/home-python", VIRTUAL_ENV="", GREETING="")
+    before = prompted.variables()
+    assert "GREETING=" in before
+    prompted.answer(f"cd {place.project}")
+    inside = prompted.variables()
+    assert {"GREETING=hei", "HOOKED=hei", f"ENVTOOL_ENVIRONMENT={environment}"} < set(inside)
+    assert not [line for line in inside if line.startswith(("PYTHONHOME", "VIRTUAL_ENV"))]
+    assert prompted.answer("hello") == "hello"
+    prompted.answer("cd /")
+    assert prompted.variables() == before
+
+
+@every_shell
+def test_a_variable_that_is_not_exported_comes_back(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation()
+    prompted = start(shell)
+    prompted.answer("set -g GREETING own" if shell == "fish" else "GREETING=own")
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("printenv GREETING") == "hei"
+    prompted.answer("cd /")
+    assert prompted.answer("echo $GREETING; printenv GREETING") == "own"
+
+
+@every_shell
+def test_what_the_user_puts_on_the_path_inside_stays(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    environment = make_generation()
+    prompted = start(shell)
+    before = prompted.answer("printenv PATH")
+    prompted.answer(f"cd {place.project}")
+    add = "set -gx PATH $PATH /mine" if shell == "fish" else "export PATH=$PATH:/mine"
+    prompted.answer(add)
+    assert prompted.answer("printenv PATH") == f"{environment}/bin:{before}:/mine"
+    prompted.answer("cd /")
+    assert prompted.answer("printenv PATH") == f"{before}:/mine"
+
+
+@every_shell
+def test_it_asks_for_consent_in_one_line_and_once(
+    shell: str, place: Any, make_generation: Any, envtool: Any, start: Start
+) -> None:
+    make_generation(allowed=False)
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("echo $GREETING") == ""
+    assert prompted.said.count("envtool: envtool.toml of demo is not allowed") == 1
+    prompted.answer("true")
+    assert "envtool:" not in prompted.said
+    envtool("allow")
+    prompted.answer("true")
+    assert prompted.answer("echo $GREETING") == "hei"
+    envtool("deny")
+    prompted.answer("true")
+    assert prompted.answer("echo $GREETING") == ""
+    assert "envtool:" not in prompted.said
+
+
+@every_shell
+def test_it_follows_the_current_generation(
+    shell: str, place: Any, make_generation: Any, envtool: Any, start: Start
+) -> None:
+    first = make_generation()
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == first
+    second = make_generation({"other": "#!/bin/sh\necho other\n"})
+    prompted.answer("true")
+    assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == second
+    assert prompted.answer("printenv PATH").split(":").count(f"{second}/bin") == 1
+    assert f"{first}/bin" not in prompted.answer("printenv PATH")
+    envtool("rollback")
+    prompted.answer("true")
+    assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == first
+
+
+@every_shell
+def test_a_changed_declaration_is_told_in_one_line(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation()
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("echo $GREETING") == "hei"
+    declaration = place.project / "envtool.toml"
+    declaration.write_text(declaration.read_text().replace("hei", "hallo"))
+    heard = []
+    for _ in range(3):
+        assert prompted.answer("echo $GREETING") == "hei"
+        heard.append(prompted.said)
+    assert "".join(heard).count("envtool.toml has changed since generation 1") == 1
+
+
+@every_shell
+def test_where_nothing_changed_no_program_is_started(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation()
+    (place.project / "below").mkdir()
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("echo $GREETING") == "hei"
+    ask = (
+        "function __envtool_ask; echo as''ked; end"
+        if shell == "fish"
+        else "__envtool_ask() { echo as''ked; }"
+    )
+    prompted.answer(ask)
+    prompted.answer("cd below")
+    prompted.answer("hello")
+    assert "asked" not in prompted.said
+    prompted.answer("cd /")
+    prompted.answer("true")
+    assert "asked" in prompted.said
+
+
+@every_shell
+def test_the_status_of_the_last_command_is_kept(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation()
+    prompted = start(shell, folder=place.project)
+    status = "$status" if shell == "fish" else "$?"
+    prompted.child.sendline("sh -c 'exit 7'")
+    prompted.child.sendline(f"echo th''is {status}")
+    prompted.child.expect_exact("this 7")
+
+
+@every_shell
+def test_a_shell_in_a_shell_leaves_by_itself(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation()
+    prompted = start(shell)
+    before = prompted.variables()
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("echo $GREETING") == "hei"
+    prompted.child.sendline(" ".join(WORDS[shell]))
+    assert prompted.answer("echo $GREETING") == "hei"
+    prompted.answer("cd /")
+    assert prompted.variables() == before
+    prompted.child.sendline("exit")
+    assert prompted.answer("echo $GREETING") == "hei"
+
+
+@every_shell
+def test_inside_envtool_shell_it_rests(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    environment = make_generation()
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    prompted.child.sendline(f"{PROGRAM} shell --shell {shell}")
+    prompted.child.expect_exact("(demo) ")
+    prompted.answer("cd /")
+    assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == environment
+    prompted.child.sendline("exit")
+    prompted.answer("true")
+    assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == environment
+    prompted.answer("cd /")
+    assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == ""
+
+
+@every_shell
+def test_a_project_behind_a_link_and_with_an_odd_name(
+    shell: str, place: Any, make_generation: Any, envtool: Any, start: Start
+) -> None:
+    make_generation()
+    link = place.home / "it's a $link"
+    link.symlink_to(place.project)
+    prompted = start(shell, folder=link)
+    assert prompted.answer("echo $GREETING") == "hei"
+
+
+def test_direnv_uses_it(place: Any, make_generation: Any, envtool: Any) -> None:
+    environment = make_generation()
+    text = envtool("hook", "direnv").stdout
+    script = (
+        f'watch_file() {{ printf "watch %s\\n" "$@"; }}\n{text}use_envtool\nprintenv PATH GREETING'
+    )
+    ended = envtool("run", "bash", "-c", script, environ={"PATH": os.environ["PATH"]})
+    lines = ended.stdout.splitlines()
+    assert lines[0] == f"watch {place.project}/envtool.toml"
+    assert lines[-2].startswith(f"{environment}/bin:")
+    assert lines[-1] == "hei"
