@@ -178,7 +178,7 @@ def test_the_hook_and_the_variables_wait_for_consent(
     shell: str, make_generation: Any, envtool: Any
 ) -> None:
     make_generation(hook="export HOOKED=yes", allowed=False)
-    words = ("shell", "--shell", shell, "--run", "echo :$GREETING-$HOOKED; hello")
+    words = ("shell", "--shell", shell, "--run", 'echo ":$GREETING-$HOOKED"; hello')
     ended = envtool(*words)
     assert ended.stdout == ":-\nhello\n"
     assert ended.stderr.startswith("note: envtool.toml is not allowed")
