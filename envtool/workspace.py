@@ -98,6 +98,18 @@ class Workspace:
             return None
         return generation.number, self.record(generation.path)
 
+    def generation(self, project: Project, number: int) -> tuple[int, Record]:
+        """Return number and record of one of the project's generations.
+
+        :raises ProfileError: there is none of this number, or its object is gone.
+        """
+        profile = self.profile(project)
+        return number, self.record(profile.generation(number).path)
+
+    def is_made_up(self, project: Project) -> bool:
+        """Return whether the project was made up from words, so that nothing of it is kept."""
+        return profiles.is_made_up(self.settings, project.path)
+
     def record(self, path: "StorePath") -> Record:
         """Return the record of a generation's store object.
 
@@ -148,7 +160,9 @@ class Workspace:
         :raises ProfileError: its Python is gone; the host's would be taken instead.
         """
         environment = self.physical(record.environment)
-        self._hold(environment, number, project)
+        # No link keeps what was made up: it has to be open before a collector looks again.
+        with self.store.shared() if self.is_made_up(project) else nullcontext():
+            self._hold(environment, number, project)
         python = f"{entry.programs(environment)}/python"
         if not os.path.exists(python):
             raise ProfileError(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from envtool.cli.options import Options
     from envtool.cli.terminal import Terminal
     from envtool.reporting import Reporter
@@ -36,6 +38,14 @@ class Session:
 
         return self._workspace(Progress(self.terminal))
 
+    def made_up(self, requirements: "Sequence[str]") -> "Project":
+        """Return a project that asks for these requirements and nothing else."""
+        from envtool.machine.adhoc import made_up
+        from envtool.workspace import open_project
+
+        path = made_up(self.quiet_workspace().settings, requirements)
+        return open_project(working_directory(), file=path)
+
     def current(self, project: "Project") -> tuple[int, "Record", "Workspace"]:
         """Return the current generation's number and record, and a workspace that is silent.
 
@@ -43,9 +53,10 @@ class Session:
         says so and stays with the generation.
         """
         workspace = self.quiet_workspace()
-        found = workspace.current(project)
+        found = self._found(workspace, project)
         if found is None:
-            self.terminal.say("no generation yet: switching to the first one")
+            if not workspace.is_made_up(project):
+                self.terminal.say("no generation yet: switching to the first one")
             self.workspace().switch(project)
             found = workspace.current(project)
             assert found is not None, "switching leaves a current generation"
@@ -56,6 +67,16 @@ class Session:
                 f"`{self.program(project)} switch` goes forward to it"
             )
         return *found, workspace
+
+    def _found(self, workspace: "Workspace", project: "Project") -> "tuple[int, Record] | None":
+        from envtool.errors import ProfileError
+
+        try:
+            return workspace.current(project)
+        except ProfileError:
+            if workspace.is_made_up(project):
+                return None  # collected meanwhile
+            raise
 
     def quiet_workspace(self) -> "Workspace":
         """Return a workspace whose work nobody sees."""

@@ -9,18 +9,23 @@ folder that the text itself removes.
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
-from envtool.cli.arguments import Commands, Parser, add_command
+from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.becoming import execute, locate
 from envtool.cli.isolating import Isolation, add_isolation, plain_shell, start
+from envtool.cli.options import UsageError
 from envtool.cli.prompt.allowing import lets_in
 from envtool.cli.prompt.entering import with_hook
 from envtool.cli.prompt.texts import Shell
+from envtool.cli.quantities import positive
 from envtool.cli.session import Session
 from envtool.errors import EnvtoolError
 from envtool.formats import visit
 from envtool.formats.activation import EnvironmentChange, change, compose
+
+if TYPE_CHECKING:
+    from envtool.workspace import Project, Record, Workspace
 
 __all__ = ["SHELLS", "Shell", "add_shell", "enter", "run_in_shell"]
 
@@ -43,6 +48,8 @@ def add_shell(commands: "Commands[Parser]") -> None:
         examples=[
             ("envtool shell", "your own shell"),
             ("envtool shell --shell fish", "another one"),
+            ("envtool shell -p numpy 'pandas>=2'", "just these, whatever folder you are in"),
+            ("envtool shell --generation 3", "as it was then; nothing is switched"),
             ("envtool shell --run 'python -V | tee version'", "one line of shell, then back"),
         ],
     )
@@ -50,12 +57,23 @@ def add_shell(commands: "Commands[Parser]") -> None:
     parser.add_argument(
         "--run", dest="line", metavar="CMD", help="run a line of shell instead of entering"
     )
+    parser.add_argument(
+        "-p",
+        dest="requirements",
+        metavar="REQ",
+        nargs="+",
+        action="extend",
+        help="an environment of just these requirements, without a declaration",
+    )
+    number = parser.add_argument(
+        "--generation", metavar="N", type=positive, help="another generation than the current one"
+    )
+    completed_by(number, "generations")
     add_isolation(parser)
 
 
 def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
-    project = session.project()
-    number, record, workspace = session.current(project)
+    project, number, record, workspace = _meant(session, arguments)
     declared = lets_in(session, workspace, project, record)
     entered = workspace.activation(record, number, project, declared=declared)
     # What a prompt has entered it leaves in its own shell; this one is not its.
@@ -85,6 +103,20 @@ def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
     if line is not None:
         run_in_shell(line, entered, record.name, shell=shell, path=path, environ=os.environ)
     enter(entered, record.name, shell=shell, path=path, environ=os.environ, hook=hook or "")
+
+
+def _meant(session: Session, arguments: Namespace) -> "tuple[Project, int, Record, Workspace]":
+    """Return the project and the generation that the words mean."""
+    if arguments.requirements:
+        if arguments.generation is not None:
+            raise UsageError("-p and --generation do not go together", hint="envtool shell --help")
+        project = session.made_up(arguments.requirements)
+    else:
+        project = session.project()
+    if arguments.generation is None:
+        return project, *session.current(project)
+    workspace = session.quiet_workspace()
+    return project, *workspace.generation(project, arguments.generation), workspace
 
 
 def find_shell(wanted: Shell | None, environ: Mapping[str, str]) -> tuple[Shell, str]:

@@ -198,6 +198,13 @@ class Profile:
         except OSError as error:
             raise self._refused(error) from error
 
+    def generation(self, number: int) -> Generation:
+        """Return one of the generations.
+
+        :raises ProfileError: there is none of this number.
+        """
+        return self._existing(number)
+
     def _existing(self, number: int) -> Generation:
         found = self._generation(number)
         if found is None:
@@ -273,12 +280,20 @@ def _error(message: str, hint: str) -> "ProfileError":
     return ProfileError(message, hint=hint)
 
 
+def is_made_up(settings: "Settings", declaration: str) -> bool:
+    """Return whether a declaration is one of `envtool.machine.adhoc`."""
+    return declaration.startswith(f"{settings.cache}/")
+
+
 def profile_of(settings: "Settings", declaration: str, name: str) -> Profile:
     """Return the profile `name` of the declaration at this path.
 
     It lies below `var/profiles` under the declaration's own absolute path, so that two projects may
     call their environments the same, a person sees whose it is, and `envtool run` finds it without
-    computing a hash.
+    computing a hash. That of a declaration that was made up lies beside it: it keeps nothing.
     """
-    directory = f"{settings.profiles}{os.path.abspath(declaration)}"
+    path = os.path.abspath(declaration)
+    directory = f"{settings.profiles}{path}"
+    if is_made_up(settings, path):
+        directory = f"{os.path.dirname(path)}/profile"
     return Profile(directory, name, store=settings.store)

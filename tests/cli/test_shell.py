@@ -89,6 +89,7 @@ def test_ctrl_c_in_the_shell_stops_the_command_only(
         child.sendline("env wait")
     child.expect_exact("ready")
     child.sendintr()
+    child.expect_exact("(demo) ")
     assert answer(child, "hello") == "hello"
 
 
@@ -258,3 +259,17 @@ def test_jobs_are_stopped_and_brought_back(
     child.sendline("fg")
     child.sendline("a line")
     child.expect_exact("got a line")
+
+
+def test_another_generation_is_entered_and_nothing_switched(
+    place: Any, make_generation: Any, envtool: Any
+) -> None:
+    first = make_generation()
+    second = make_generation({"other": "#!/bin/sh\n"})
+    words = ("shell", "--shell", "bash")
+    line = ("--run", "echo $ENVTOOL_GENERATION $ENVTOOL_ENVIRONMENT")
+    assert envtool(*words, "--generation", "1", *line).stdout == f"1 {first}\n"
+    assert envtool(*words, *line).stdout == f"2 {second}\n"
+    ended = envtool(*words, "--generation", "3")
+    assert ended.returncode == 1
+    assert "no generation 3; there are: 1, 2" in ended.stderr
