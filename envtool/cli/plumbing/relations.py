@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["add_commands"]
 
 _MOST_FILES = 3
+_DEEPEST = 50
+"""Steps that are indented; of those further down the number is told instead."""
 
 
 def add_commands(family: "Commands[Parser]") -> None:
@@ -236,7 +238,7 @@ def _print_chain(asked: Asked, chain: "list[StorePath]") -> int:
     told, lines = [], [asked.physical(chain[0])]
     for depth, (path, reference) in enumerate(pairwise(chain)):
         found = list(_mentions(asked, path, reference))
-        lead = "    " * depth
+        lead = _lead(depth)
         lines += [f"{lead}  {_mention_text(each)}" for each in found[:_MOST_FILES]]
         if len(found) > _MOST_FILES:
             lines.append(f"{lead}  … and {len(found) - _MOST_FILES} more")
@@ -250,13 +252,18 @@ def _print_tree(asked: Asked, graph: "Graph", top: "StorePath", bottom: "StorePa
     lines = []
     for path, depth, again in queries.chains(graph, top):
         mark = "  (*)" if again and path != bottom else ""
-        lines.append(f"{'    ' * (depth - 1)}{'└───' if depth else ''}{asked.physical(path)}{mark}")
+        branch = f"{_lead(depth - 1)}└───" if depth else ""
+        lines.append(f"{branch}{asked.physical(path)}{mark}")
     edges = [
         {"path": path.full(), "reference": reference.full()}
         for path in sorted(graph)
         for reference in sorted(graph[path])
     ]
     return show(asked, {"references": edges}, lines)
+
+
+def _lead(depth: int) -> str:
+    return "    " * depth if depth <= _DEEPEST else f"{'    ' * _DEEPEST}{depth} "
 
 
 def _mentions(asked: Asked, path: "StorePath", reference: "StorePath") -> "Iterator[Mention]":

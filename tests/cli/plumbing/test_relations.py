@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from envtool.formats.nix.storepath import StorePath
+from envtool.formats.nix.storepath import StorePath, make_text
+from envtool.machine.store import Text
 from envtool.values import replace
 
 
@@ -142,6 +143,21 @@ def test_why_depends_all_draws_every_way(shelf: Any, lines: Any, shape: Any) -> 
     edges = shape("why-depends", "--all", top, shelf.libc)["references"]
     assert {"path": shelf.zlib.full(), "reference": shelf.libc.full()} in edges
     assert len(edges) == 6
+
+
+def test_chain_that_is_deeper_than_a_screen_is_wide_is_numbered(store: Any, lines: Any) -> None:
+    texts: list[Text] = []
+    below = frozenset[StorePath]()
+    for number in range(3000):
+        data = "".join(path.full() for path in below).encode()
+        texts.append(Text(f"t{number}", data, below))
+        below = frozenset({make_text(f"t{number}", data, below)})
+    paths = store.add_texts(texts)
+    for words in ([], ["--all"]):
+        told = lines("why-depends", *words, paths[-1], paths[0])
+        assert len(told) >= 3000
+        assert max(map(len, told)) < 1000
+        assert re.fullmatch(r" {200}2998 └───.*-t0", told[-1])
 
 
 def test_what_is_not_needed_is_an_error(shelf: Any, refusal: Any) -> None:
