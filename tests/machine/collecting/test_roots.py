@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -150,6 +151,19 @@ def test_open_file_and_working_directory_are_roots(
     assert ("cwd", folder) in found
     assert file in {path for source, path in found if source.startswith("fd/")}
     assert runtime(settings, pid) == set()
+
+
+def test_program_that_runs_is_a_root(store: Store, settings: Settings, tmp_path: Path) -> None:
+    program = shutil.which("sleep")
+    assert program is not None
+    shutil.copy(program, tmp_path / "program")
+    path = store.add_tree(str(tmp_path / "program"), "program")
+    with subprocess.Popen([store.physical(path), "infinity"], env={}, cwd="/") as child:
+        try:
+            assert runtime(settings, child.pid) >= {("exe", path), ("maps", path)}
+        finally:
+            child.kill()
+    assert runtime(settings, child.pid) == set()
 
 
 def test_mapped_file_is_a_root(store: Store, settings: Settings) -> None:
