@@ -284,6 +284,7 @@ def _local_interpreter(
             place=context.store.physical(output),
             version=environment["version"],
             abi=environment["abi"],
+            drivers=json.loads(environment.get("drivers", "{}")),
             patchelf=find_patchelf(context.store.settings.path),
         )
         candidates = {output, StorePath.parse_full(environment["closed"])}

@@ -96,7 +96,7 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
     record = origin.record()
     lock = _lock(origin)
     chosen = (
-        closed_interpreter(store.settings, lock.python.pins)
+        closed_interpreter(store.settings, lock.python.pins, host_drivers=True)
         if lock.python.source != "host"
         else host_interpreter(store.settings, f"=={record.python}", None)
     )
@@ -110,8 +110,9 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
     made = Instantiation()
     python = chosen.add(made)
     add_packages(made, gatherer.gather(lock), python, interpreter)
-    for collisions in ("refuse", "warn"):
-        add_environment(made, record.name, python, interpreter, collisions=collisions)
+    for entered in {python, chosen.add_entered(made)}:
+        for collisions in ("refuse", "warn"):
+            add_environment(made, record.name, entered, interpreter, collisions=collisions)
     return made.derivations
 
 

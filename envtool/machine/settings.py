@@ -50,6 +50,8 @@ class Settings:
     """A file of keys that Debian's archive may be signed with, instead of those of envtool."""
     debian_check_age: bool = True
     """Whether a suite that is past its Valid-Until is refused."""
+    driver_folders: tuple[str, ...] = ()
+    """Where the libraries of the host's GPU driver lie; none: where distributions have them."""
     standalone_mirror: str = ""
     """The URL of a mirror of python-build-standalone, asked before its makers' own place."""
 
@@ -103,7 +105,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     or off),
     `ENVTOOL_DEBIAN_MIRROR` (URLs, separated by spaces), `ENVTOOL_DEBIAN_PAST` (a URL),
     `ENVTOOL_DEBIAN_KEYS` (a path), `ENVTOOL_DEBIAN_CHECK_AGE` (1 or 0),
-    `ENVTOOL_STANDALONE_MIRROR` (a URL). An empty variable counts as unset.
+    `ENVTOOL_STANDALONE_MIRROR` (a URL), `ENVTOOL_DRIVERS` (folders, separated by colons). An
+    empty variable counts as unset.
 
     :raises StoreError: a variable has another form, or no root can be determined or used.
     """
@@ -127,6 +130,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         debian_past=environ.get("ENVTOOL_DEBIAN_PAST") or None,
         debian_keys=environ.get("ENVTOOL_DEBIAN_KEYS", ""),
         debian_check_age=_flag(environ, "ENVTOOL_DEBIAN_CHECK_AGE", default=True),
+        driver_folders=tuple(filter(None, environ.get("ENVTOOL_DRIVERS", "").split(":"))),
         standalone_mirror=environ.get("ENVTOOL_STANDALONE_MIRROR", ""),
     )
 

@@ -101,10 +101,12 @@ def answer(
     pinned = _pinned(written, head, place)
     if not declaration.closed:
         python = host_interpreter(settings, declaration.python, head.python if head else None)
-    elif must_resolve:
-        python = pin(settings, declaration, pinned, upgrade=request.upgrade is True)
     else:
-        python = closed_interpreter(settings, pinned)
+        if must_resolve:
+            pinned = pin(settings, declaration, pinned, upgrade=request.upgrade is True)
+        python = closed_interpreter(settings, pinned, host_drivers=declaration.host_drivers)
+        if declaration.host_drivers and not python.drivers:
+            reporter.note("gpu.host-drivers: this machine has no libraries of a GPU driver")
     lock_text = written
     if must_resolve or (request.repair and head and head.python != python.interpreter.feature):
         lock_text = _resolve(

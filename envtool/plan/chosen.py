@@ -10,6 +10,7 @@ from envtool.errors import InterpreterError
 from envtool.formats.locked import Pins
 from envtool.machine.settings import Settings
 from envtool.plan.instantiate import Instantiation, add_interpreter
+from envtool.sources.drivers import find_drivers
 from envtool.sources.interpreter import Interpreter, find, satisfies
 from envtool.values import value
 
@@ -27,6 +28,8 @@ class Chosen:
 
     interpreter: Interpreter
     pins: Pins = Pins()
+    drivers: tuple[tuple[str, str], ...] = ()
+    """Name and path of libraries of the host's GPU driver that an interpreter of our own loads."""
 
     @property
     def is_pure(self) -> bool:
@@ -34,12 +37,19 @@ class Chosen:
         return self.pins.source != "host"
 
     def add(self, made: Instantiation) -> "StorePath":
-        """Add its derivations and return the `.drv` path that environments build on."""
+        """Add its derivations and return the `.drv` path that packages are built with."""
+        return self._add(made, ())
+
+    def add_entered(self, made: Instantiation) -> "StorePath":
+        """Add its derivations and return the `.drv` path of an environment's own interpreter."""
+        return self._add(made, self.drivers)
+
+    def _add(self, made: Instantiation, drivers: tuple[tuple[str, str], ...]) -> "StorePath":
         if not self.is_pure:
             return add_interpreter(made, self.interpreter)
         from envtool.plan.closed import ClosedPython, add_closed_interpreter
 
-        return add_closed_interpreter(made, ClosedPython(self.pins))
+        return add_closed_interpreter(made, ClosedPython(self.pins), drivers)
 
 
 def host_interpreter(settings: Settings, specifier: str | None, prefer: str | None) -> Chosen:
@@ -57,8 +67,10 @@ def host_interpreter(settings: Settings, specifier: str | None, prefer: str | No
     )
 
 
-def closed_interpreter(settings: Settings, pins: Pins) -> Chosen:
+def closed_interpreter(settings: Settings, pins: Pins, *, host_drivers: bool = False) -> Chosen:
     """Return the interpreter that is made of what a lock pins.
+
+    With `host_drivers` it loads the libraries of the host's GPU driver.
 
     :raises InterpreterError: that makes none.
     """
@@ -66,14 +78,15 @@ def closed_interpreter(settings: Settings, pins: Pins) -> Chosen:
 
     python = ClosedPython(pins)
     made = Instantiation()
-    output = made.output(add_closed_interpreter(made, python))
-    return Chosen(describe(python, f"{settings.store}/{output}"), pins)
+    drivers = find_drivers(os.uname().machine, settings.driver_folders) if host_drivers else ()
+    output = made.output(add_closed_interpreter(made, python, drivers))
+    return Chosen(describe(python, f"{settings.store}/{output}"), pins, drivers)
 
 
 def pin(
     settings: Settings, declaration: "Declaration", former: Pins, *, upgrade: bool = False
-) -> Chosen:
-    """Return the interpreter of our own that a declaration asks for.
+) -> Pins:
+    """Return what the interpreter of our own that a declaration asks for is made of.
 
     The `former` one is kept if it still satisfies it; else, or to `upgrade`, it is as its source
     has it now.
@@ -82,13 +95,13 @@ def pin(
     :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
     """
     if not upgrade and _is_kept(former, declaration):
-        return closed_interpreter(settings, former)
+        return former
     from envtool.machine.debian.archive import open_archive
     from envtool.machine.fetching.fetch import Fetcher
 
     with Fetcher(offline=settings.offline) as fetcher:
         found = _found(open_archive(settings, fetcher), declaration)
-    return closed_interpreter(settings, _merged(found, former))
+    return _merged(found, former)
 
 
 def _found(archive: "Archive", declaration: "Declaration") -> Pins:

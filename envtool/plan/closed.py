@@ -250,10 +250,13 @@ def _reached(roots: Sequence[str], edges: Mapping[str, Sequence[str]]) -> set[st
     return found
 
 
-def add_closed_interpreter(made: Instantiation, python: ClosedPython) -> StorePath:
+def add_closed_interpreter(
+    made: Instantiation, python: ClosedPython, drivers: Sequence[tuple[str, str]] = ()
+) -> StorePath:
     """Add the interpreter and return the `.drv` path of its program on this machine.
 
-    One fetch and one unpack per .deb, one object that holds for every machine, one that is local.
+    One fetch and one unpack per .deb, one object that holds for every machine, one that is local,
+    which leads to the host's GPU `drivers`, too (`envtool.sources.drivers`).
     """
     machine, abi = _machine(python)
     system = f"{machine}-linux"
@@ -272,6 +275,8 @@ def add_closed_interpreter(made: Instantiation, python: ClosedPython) -> StorePa
         "version": python.version,
         "abi": abi,
     }
+    if drivers:
+        variables["drivers"] = json.dumps(dict(drivers), sort_keys=True)
     name = store_name(f"cpython-{python.version}-local")
     return made.add(derivation(name, LOCAL_INTERPRETER, variables, [closed], system=system))
 

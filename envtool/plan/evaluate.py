@@ -82,7 +82,7 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
     environment = add_environment(
         made,
         environment_name(answer),
-        python,
+        answer.python.add_entered(made),
         answer.interpreter,
         collisions=answer.declaration.collisions,
     )

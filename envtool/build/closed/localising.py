@@ -9,12 +9,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
-from envtool.build.closed.joining import library_folder, library_folders
+from envtool.build.closed.joining import library_folders
 from envtool.build.closed.shutting import loader
 from envtool.errors import BuildError
 
 __all__ = ["find_patchelf", "localise"]
+
+_DRIVERS = "drivers"
+"""The folder of links to the host's GPU driver; nothing else of the host is in it."""
 
 
 def find_patchelf(path: str) -> str:
@@ -36,18 +40,31 @@ def find_patchelf(path: str) -> str:
 
 
 def localise(
-    closed: str, target: str, *, place: str, version: str, abi: str, patchelf: str
+    closed: str,
+    target: str,
+    *,
+    place: str,
+    version: str,
+    abi: str,
+    drivers: Mapping[str, str],
+    patchelf: str,
 ) -> None:
     """Make the folder `target`, which will lie at `place`, for the interpreter at `closed`.
 
-    `version` is a full one, `3.13.5`; `abi` the tag in the names of extension modules.
+    `version` is a full one, `3.13.5`; `abi` the tag in the names of extension modules. `drivers`
+    are libraries of the host that are let through, by name.
 
     :raises BuildError: patchelf fails.
     """
     feature = ".".join(version.split(".")[:2])
     name = f"python{feature}"
     os.makedirs(f"{target}/bin")
-    _patch(closed, f"{closed}/usr/bin/{name}", f"{target}/bin/{name}", patchelf)
+    folders = list(library_folders(closed))
+    if drivers:
+        _add_drivers(f"{target}/{_DRIVERS}", drivers)
+        folders.append(f"{place}/{_DRIVERS}")
+    own = loader(folders[0])
+    _patch(f"{closed}/usr/bin/{name}", f"{target}/bin/{name}", own, folders, patchelf)
     for alias in ("python", "python3"):
         os.symlink(name, f"{target}/bin/{alias}")
     os.symlink(f"../{os.path.basename(closed)}/usr/lib", f"{target}/lib")
@@ -56,13 +73,17 @@ def localise(
         file.write(json.dumps(about, indent=1) + "\n")
 
 
-def _patch(closed: str, source: str, target: str, patchelf: str) -> None:
-    folder = library_folder(closed)
+def _add_drivers(folder: str, drivers: Mapping[str, str]) -> None:
+    os.mkdir(folder)
+    for name, path in drivers.items():
+        os.symlink(path, f"{folder}/{name}")
+
+
+def _patch(source: str, target: str, own: str, folders: Sequence[str], patchelf: str) -> None:
     with open(source, "rb") as file, open(target, "xb") as copy:
         copy.write(file.read())
         os.fchmod(copy.fileno(), 0o755)
-    changes = ["--set-interpreter", loader(folder), "--force-rpath"]
-    changes += ["--set-rpath", ":".join(library_folders(closed))]
+    changes = ["--set-interpreter", own, "--force-rpath", "--set-rpath", ":".join(folders)]
     done = subprocess.run(
         [patchelf, *changes, target], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )

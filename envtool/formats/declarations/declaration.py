@@ -46,6 +46,8 @@ class Declaration:
     """`host`, `debian`, `debian/SUITE`, `standalone` or `closed`; None is `host`."""
     libraries: tuple[str, ...] = ()
     """Sonames of what is opened by name at run time, which no file says; sorted."""
+    host_drivers: bool = False
+    """An interpreter of our own loads the libraries of the host's GPU driver."""
 
     @property
     def closed(self) -> tuple[str, ...]:
@@ -86,6 +88,7 @@ def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> 
         collisions=wish.settings.collisions,
         interpreter=wish.interpreter,
         libraries=wish.settings.libraries,
+        host_drivers=wish.settings.host_drivers,
         variables=tuple(sorted(wish.variables.items())),
         hook=wish.settings.hook,
         kernel=wish.kernel,
@@ -118,6 +121,9 @@ def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
         closed["interpreter"] = declaration.interpreter
         if declaration.libraries:
             closed["libraries"] = declaration.libraries
+        if declaration.host_drivers:
+            # Not of the lock, but of the environment, whose generation is then another one.
+            closed["host-drivers"] = True
     return {
         **closed,
         "python": declaration.python,

@@ -36,6 +36,7 @@ SETTINGS_KEYS = frozenset(
         "collisions",
         "env",
         "exclude-newer",
+        "gpu",
         "index",
         "interpreter",
         "kernel",
@@ -112,6 +113,8 @@ class Settings:
     python: str | None
     interpreter: str | None
     """Where the interpreter comes from, as `Declaration` has it."""
+    host_drivers: bool
+    """An interpreter of our own loads the libraries of the host's GPU driver."""
     index: str | None
     exclude_newer: str | None
     sdists: tuple[str, ...]
@@ -133,6 +136,7 @@ def read_settings(table: Table) -> Settings:
     return Settings(
         python=_python(table),
         interpreter=_interpreter(table),
+        host_drivers=_host_drivers(table),
         index=_index(table),
         exclude_newer=_exclude_newer(table),
         sdists=_sdists(table),
@@ -234,6 +238,14 @@ def _interpreter(table: Table) -> str | None:
     known = "host, debian, debian/SUITE, standalone or closed"
     table.fault("interpreter", f"'{written}' is not {known}{near(written, _SOURCES)}")
     return None
+
+
+def _host_drivers(table: Table) -> bool:
+    gpu = table.table("gpu")
+    if gpu is None:
+        return False
+    gpu.refuse_unknown(("host-drivers",))
+    return gpu.flag("host-drivers", default=False)
 
 
 def _collisions(table: Table) -> str:
