@@ -46,11 +46,13 @@ print("".join(said))
 @pytest.fixture
 def lose(place: "Place") -> Callable[[str], None]:
     def delete(pattern: str) -> None:
-        (found,) = (place.root / "store").glob(pattern)
-        for path in (found, *found.rglob("*/")):
-            if not path.is_symlink():
-                path.chmod(0o755)
-        shutil.rmtree(found)
+        found = list((place.root / "store").glob(pattern))
+        assert found
+        for lost in found:
+            for path in (lost, *lost.rglob("*/")):
+                if not path.is_symlink():
+                    path.chmod(0o755)
+            shutil.rmtree(lost)
 
     return delete
 
