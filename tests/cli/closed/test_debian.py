@@ -156,7 +156,7 @@ def test_verify_repairs_a_damaged_interpreter(
 
 
 def test_a_notebook_client_starts_its_kernel(closed: "Run", place: "Place", proof: "Proof") -> None:
-    assert closed("kernel", "install").returncode == 0
+    assert closed("kernel", "install", "envtool.toml").returncode == 0
     done = subprocess.run(
         [sys.executable, "-c", KERNEL, proof.code],
         env={**os.environ, **place.environ},
