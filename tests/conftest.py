@@ -1,4 +1,4 @@
-"""The fixtures every floor shares: tiny wheels made on the fly and a package index on loopback.
+"""The fixtures every floor shares: tiny wheels, a package index on loopback, a mirror of Debian.
 
 A test that names their types imports them for the type checker only::
 
@@ -13,6 +13,7 @@ import hashlib
 import html
 import io
 import json
+import lzma
 import os
 import re
 import socket
@@ -20,8 +21,10 @@ import stat
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,10 +32,12 @@ from typing import Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from pysequoia import SignatureMode, Tsk, sign
 
 from envtool.errors import SandboxError
 from envtool.machine.sandbox import require
 from envtool.machine.settings import load
+from envtool.sources.debian.signature import Key, read_keys
 from envtool.workspace import Workspace
 
 Tamper = Literal[
@@ -85,6 +90,7 @@ class MakeWheel(Protocol):
         executable: Sequence[str] = (),
         requires: Sequence[str] = (),
         requires_python: str | None = None,
+        summary: str = "",
         tamper: Tamper | None = None,
         folder: Path | None = None,
     ) -> Path: ...
@@ -95,9 +101,10 @@ def _bytes(content: str | bytes) -> bytes:
 
 
 def _metadata(
-    name: str, version: str, requires: Sequence[str], requires_python: str | None
+    name: str, version: str, requires: Sequence[str], requires_python: str | None, summary: str
 ) -> bytes:
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Summary: {summary}"] if summary else []
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     lines += [f"Requires-Python: {requires_python}"] if requires_python else []
     return ("\n".join(lines) + "\n").encode()
@@ -172,6 +179,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
         executable: Sequence[str] = (),
         requires: Sequence[str] = (),
         requires_python: str | None = None,
+        summary: str = "",
         tamper: Tamper | None = None,
         folder: Path | None = None,
     ) -> Path:
@@ -184,7 +192,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
         members |= {f"{stem}.data/{part}": _bytes(text) for part, text in (data or {}).items()}
         if tamper is not None and tamper in _HOSTILE:
             members[_HOSTILE[tamper]] = b"../../../etc/passwd"
-        members[f"{info}/METADATA"] = _metadata(name, version, requires, requires_python)
+        members[f"{info}/METADATA"] = _metadata(name, version, requires, requires_python, summary)
         members[f"{info}/WHEEL"] = (
             f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"
         ).encode()
@@ -221,7 +229,7 @@ def make_sdist(tmp_path: Path) -> MakeSdist:
             f'[tool.setuptools]\npy-modules = ["{module}"]\n'
         )
         members = {
-            "PKG-INFO": _metadata(name, version, (), None),
+            "PKG-INFO": _metadata(name, version, (), None, ""),
             "pyproject.toml": project.encode(),
             f"{module}.py": f"VERSION = {version!r}\n".encode(),
         }
@@ -507,6 +515,120 @@ def index() -> Iterator[Index]:
             server.hang_up()
             server.shutdown()
             thread.join()
+
+
+# A mirror of Debian
+
+_NOW = 1_790_000_000
+_PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+}
+
+
+@dataclass
+class Mirror:
+    """A mirror below a folder; `publish` writes a suite of it."""
+
+    root: Path
+    secret: Tsk
+    keys: tuple[Key, ...]
+    contents: bytes = b"usr/lib/x86_64-linux-gnu/libtiny.so.1    libs/libtiny1\n"
+    by_hash: bool = True
+    inside: bool = True
+    """Whether the signature is in InRelease, not in Release.gpg."""
+    ending: str = ".xz"
+    fields: dict[str, str] = field(default_factory=dict)
+    """More of the Release file, or other values."""
+
+    now: int = _NOW
+    """When the tests take place, in seconds since 1970."""
+
+    @property
+    def url(self) -> str:
+        return f"file:{self.root}"
+
+    @staticmethod
+    def stanza(name: str, version: str = "1.0", **fields: str) -> str:
+        """Return the stanza of a package; `pre_depends` stands for Pre-Depends."""
+        digest = hashlib.sha256(f"{name} {version}".encode()).hexdigest()
+        given = {"Package": name, "Version": version, "Architecture": "amd64"}
+        given |= {key.replace("_", "-").title(): text for key, text in fields.items()}
+        given |= {
+            "Description": f"what {name} is for",
+            "Filename": f"pool/main/{name}/{name}_{version.replace(':', '%3a')}_amd64.deb",
+            "Size": "1000",
+            "SHA256": digest,
+        }
+        return "".join(f"{key}: {text}\n" for key, text in given.items())
+
+    @staticmethod
+    def when(seconds: int) -> str:
+        """Return a time as Release files write it."""
+        return format_datetime(datetime.fromtimestamp(seconds, UTC)).replace("+0000", "UTC")
+
+    def suite(self, name: str) -> Path:
+        return self.root / "dists" / name
+
+    def publish(self, *stanzas: str, suite: str = "tested", date: int = _NOW - 86400) -> None:
+        """Write a suite with these packages in the component main."""
+        files = {
+            f"main/binary-amd64/Packages{self.ending}": _PACK[self.ending](
+                "\n".join(stanzas).encode()
+            ),
+            "main/Contents-amd64.gz": gzip.compress(self.contents),
+        }
+        for name, content in files.items():
+            path = self.suite(suite) / name
+            digest = hashlib.sha256(content).hexdigest()
+            copy = path.parent / "by-hash/SHA256" / digest
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            if self.by_hash:
+                copy.write_bytes(content)
+        self.sign(suite, self.release(suite, date, files))
+
+    def release(self, suite: str, date: int, files: dict[str, bytes]) -> str:
+        given = {
+            "Origin": "Tests",
+            "Suite": "stable",
+            "Codename": suite,
+            "Date": self.when(date),
+            "Acquire-By-Hash": "yes" if self.by_hash else "no",
+            "Architectures": "all amd64",
+            "Components": "main",
+        } | self.fields
+        table = "".join(
+            f" {hashlib.sha256(content).hexdigest()} {len(content)} {name}\n"
+            for name, content in files.items()
+        )
+        return "".join(f"{key}: {text}\n" for key, text in given.items()) + f"SHA256:\n{table}"
+
+    def sign(self, suite: str, text: str) -> None:
+        folder, data = self.suite(suite), text.encode()
+        signer = self.secret.signer()
+        if self.inside:
+            (folder / "InRelease").write_bytes(sign(signer, data, mode=SignatureMode.CLEAR))
+        else:
+            (folder / "Release").write_bytes(data)
+            detached = sign(signer, data, mode=SignatureMode.DETACHED)
+            (folder / "Release.gpg").write_bytes(detached)
+
+
+@pytest.fixture(scope="session")
+def secret() -> Tsk:
+    return Tsk.generate("Archive of Tests <test@example.org>")
+
+
+@pytest.fixture
+def mirror(secret: Tsk, tmp_path: Path) -> Mirror:
+    """Give a mirror that has no suite yet."""
+    path = tmp_path / "key.pgp"
+    path.write_bytes(bytes(secret.extract_certificate()))
+    root = tmp_path / "mirror/debian"
+    root.mkdir(parents=True)
+    return Mirror(root, secret, read_keys(str(path)))
 
 
 @pytest.fixture(scope="session")

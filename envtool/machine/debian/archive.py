@@ -107,6 +107,13 @@ class Archive:
                     found.update(os.listdir(f"{self._cache}/{archive}"))
         return tuple(sorted(found))
 
+    def seen(self, name: str) -> float | None:
+        """Return when a suite was last fetched, in seconds since 1970; None if it is not kept."""
+        try:
+            return os.stat(f"{self._cache}/{archive_of(name)}/{name}/InRelease").st_mtime
+        except OSError:
+            return None
+
     def suite(self, name: str, *, refresh: bool) -> Suite:
         """Return a suite; with `refresh` as it is now, else as it was last seen.
 
@@ -130,8 +137,7 @@ class Archive:
         :raises ArchiveError: the suite has no such component or architecture.
         :raises FetchError: no mirror has the file that the suite vouches for.
         """
-        listed = self._listed(suite, component, f"binary-{self.architecture}/Packages")
-        folder = self._place(suite, f"packages-{component}", index.VERSION, listed)
+        listed, folder = self._packages_of(suite, component)
         with suppress(StoreError):
             return PackageIndex(folder, suite.origin(component))
         with self._making(folder, suite, f"packages-{component}") as is_made:
@@ -146,8 +152,7 @@ class Archive:
         :raises ArchiveError: the suite has no such component or architecture.
         :raises FetchError: no mirror has the file that the suite vouches for.
         """
-        listed = self._listed(suite, component, f"Contents-{self.architecture}")
-        place = self._place(suite, f"libraries-{component}", sonames.VERSION, listed)
+        listed, place = self._libraries_of(suite, component)
         with suppress(StoreError, FormatError):
             return SonameIndex(place)
         with (
@@ -156,6 +161,23 @@ class Archive:
         ):
             sonames.build(inflated(path), triplet(self.architecture), place)
         return SonameIndex(place)
+
+    def has_packages(self, suite: Suite, component: str) -> bool:
+        """Return whether an index of packages is kept, so that it is there at once."""
+        return os.path.exists(self._packages_of(suite, component)[1])
+
+    def has_libraries(self, suite: Suite, component: str) -> bool:
+        """Return whether an index of libraries is kept, so that it is there at once."""
+        return os.path.exists(self._libraries_of(suite, component)[1])
+
+    def _packages_of(self, suite: Suite, component: str) -> tuple[Listed, str]:
+        """Return what the suite vouches for, and where what is made of it is kept."""
+        listed = self._listed(suite, component, f"binary-{self.architecture}/Packages")
+        return listed, self._place(suite, f"packages-{component}", index.VERSION, listed)
+
+    def _libraries_of(self, suite: Suite, component: str) -> tuple[Listed, str]:
+        listed = self._listed(suite, component, f"Contents-{self.architecture}")
+        return listed, self._place(suite, f"libraries-{component}", sonames.VERSION, listed)
 
     def _kept(self, name: str) -> Suite | None:
         """Return a suite as it was last seen; None if it is not there, or not whole."""

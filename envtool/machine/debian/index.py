@@ -181,17 +181,22 @@ class PackageIndex:
     def search(self, word: str) -> Iterator[Found]:
         """Yield packages with a word in their name or first line, in the order of the index.
 
-        Upper and lower case are the same.
+        Upper and lower case of ASCII are the same. The word is not empty and has no line break.
 
         :raises StoreError: the index is damaged.
         """
-        pattern = re.compile(rf"^[^\n]*{re.escape(word)}[^\n]*$", re.MULTILINE | re.IGNORECASE)
         with disk_errors("search an index"), open(f"{self._folder}/summaries", "rb") as file:
-            text = file.read().decode("utf-8", "replace")
-        for line in pattern.findall(text):
-            name, version, summary = line.split("\t", 2)
-            if word.lower() in name or word.lower() in summary.lower():
+            text = file.read()
+        small, wanted = text.lower(), word.encode("utf-8", "surrogateescape").lower()
+        at = small.find(wanted)
+        while at >= 0:
+            start, end = small.rfind(b"\n", 0, at) + 1, small.find(b"\n", at)
+            fields = small[start:end].split(b"\t", 2)
+            if wanted in fields[0] or wanted in fields[2]:
+                line = text[start:end].decode("utf-8", "replace")
+                name, version, summary = line.split("\t", 2)
                 yield Found(name, version, summary, self.origin)
+            at = small.find(wanted, end)
 
     def _find(self, name: str, virtual: int) -> list[Package]:
         rows = self._database.execute(

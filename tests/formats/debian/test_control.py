@@ -4,7 +4,7 @@ import pytest
 
 from envtool.errors import FormatError
 from envtool.formats.debian.apt import parse_list, parse_sources
-from envtool.formats.debian.contents import Library, libraries
+from envtool.formats.debian.contents import Library, libraries, programs
 from envtool.formats.debian.control import parse_stanza, parse_stanzas
 from envtool.formats.debian.release import Listed, parse, timestamp
 
@@ -157,4 +157,21 @@ usr/lib/x86_64-linux-gnu/libz.a                         libdevel/z
         Library("libGL.so.1", f"{triplet}/libGL.so.1", "other-gl"),
         Library("libblas.so.3", f"{triplet}/blas/libblas.so.3", "libblas3"),
         Library("libalone.so.2.0", "usr/lib/libalone.so.2.0", "alone"),
+    ]
+
+
+def test_programs_are_those_of_the_folders_of_programs() -> None:
+    lines = b"""bin/bash                                  shells/bash
+usr/bin/dot                               graphics/graphviz,contrib/x11/other
+usr/sbin/chroot                           admin/coreutils
+usr/games/sl                              games/sl
+usr/lib/git-core/git-add                  vcs/git
+usr/share/bin/none                        x/y
+"""
+    assert list(programs(lines)) == [
+        Library("bash", "bin/bash", "bash"),
+        Library("dot", "usr/bin/dot", "graphviz"),
+        Library("dot", "usr/bin/dot", "other"),
+        Library("chroot", "usr/sbin/chroot", "coreutils"),
+        Library("sl", "usr/games/sl", "sl"),
     ]

@@ -16,8 +16,8 @@ from envtool.machine.settings import load
 from envtool.sources.debian.signature import ArchiveError
 
 if TYPE_CHECKING:
-    from conftest import Index
-    from machine.debian.conftest import Mirror, OpenArchive
+    from conftest import Index, Mirror
+    from machine.debian.conftest import OpenArchive
 
 DAY = 86400
 

@@ -110,6 +110,21 @@ def test_contents_larger_than_a_piece_are_read_whole(
     assert [len(index.find(f"lib{n}.so.{n}")) for n in range(50)] == [1] * 50
 
 
+def test_programs_are_found_apart_from_libraries(tmp_path: Path) -> None:
+    lines = (
+        b"usr/bin/dot                                   graphics/graphviz\n"
+        b"usr/bin/libdot.so.1                           graphics/odd\n"
+        b"usr/lib/x86_64-linux-gnu/libdot.so.1          libs/libdot1\n"
+    )
+    sonames.build([lines], "x86_64-linux-gnu", str(tmp_path / "libraries"))
+    index = sonames.SonameIndex(str(tmp_path / "libraries"))
+    assert [each.path for each in index.find_program("dot")] == ["usr/bin/dot"]
+    assert [each.package for each in index.find_program("libdot.so.1")] == ["odd"]
+    assert [each.package for each in index.find("libdot.so.1")] == ["libdot1"]
+    assert index.find("dot") == ()
+    assert index.near("libdop.so.7") == ["libdot.so.1"]
+
+
 PACK: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, lzma.compress]
 
 
