@@ -111,6 +111,21 @@ class Uv:
             pylock = self._pylock(question, folder)
             return Answer(pylock, self._annotated(question, pylock, folder))
 
+    def index_url(self) -> str | None:
+        """Return the index that is asked, which may be uv's own default; None if it does not say.
+
+        :raises StoreError: the cache cannot be written.
+        """
+        if self.index is not None:
+            return self.index
+        with disk_errors("ask uv for its index"), _folder(self.cache_dir) as folder:
+            _write(folder, "uv.toml", "")
+            _write(folder, "r.in", "")
+            command = [_program(), "pip", "compile", "r.in", "--quiet", "--emit-index-url"]
+            done = self.runner(command, self._environ(), folder)
+        found = re.search(r"^--index-url (\S+)$", done.stdout, re.MULTILINE)
+        return found and found[1]
+
     def _pylock(self, question: Question, folder: str) -> str:
         options = ["--format", "pylock.toml", "-o", "pylock.toml"]
         if question.upgrade is True:
