@@ -124,6 +124,11 @@ def _values(action: Action | None, current: str, session: Session) -> Iterator[t
 
         yield ":files", ""
         yield from beginnings(session, current)
+    elif kind == "debian packages":
+        # A suite has 60,000.
+        from envtool.cli.searching import beginnings as names
+
+        yield from names(session, current)
     elif kind is not None:
         yield from _SOURCES[kind](session)
 
@@ -166,7 +171,25 @@ def _kernels(session: Session) -> Iterator[tuple[str, str]]:
         yield info.name, info.display_name
 
 
+def _suites(session: Session) -> Iterator[tuple[str, str]]:
+    import os
+
+    folder = f"{session.workspace().settings.cache}/debian"
+    kept = [name for each in _listed(folder) for name in _listed(os.path.join(folder, each))]
+    yield from ((name, "") for name in dict.fromkeys(["stable", "oldstable", "testing", *kept]))
+
+
+def _listed(folder: str) -> list[str]:
+    import os
+
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
 _SOURCES = {
+    "suites": _suites,
     "environments": _environments,
     "generations": _generations,
     "packages": _packages,

@@ -26,7 +26,7 @@ declare:      init  declare  add  remove  lock  upgrade
 build:        switch  build
 use:          run  shell  kernel  notebook  fetch
 in a prompt:  hook  allow  deny  print-env
-look:         tree  why  check  outdated  audit  generations  diff
+look:         search  tree  why  check  outdated  audit  generations  diff
 go back:      rollback
 hand over:    export
 tidy up:      gc  doctor
@@ -107,6 +107,12 @@ def _checking(commands: "Commands[Parser]") -> None:
     checking.add_check(commands)
 
 
+def _searching(commands: "Commands[Parser]") -> None:
+    from envtool.cli import searching
+
+    searching.add_commands(commands)
+
+
 def _history(commands: "Commands[Parser]") -> None:
     from envtool.cli import history
 
@@ -161,6 +167,7 @@ FAMILIES: Mapping[Callable[["Commands[Parser]"], None], tuple[str, ...]] = {
     _printing: ("print-env",),
     _prompting: ("hook", "allow", "deny"),
     _looking: ("tree", "why"),
+    _searching: ("search",),
     _checking: ("check",),
     _history: ("generations", "diff", "rollback"),
     _collecting: ("gc",),

@@ -31,7 +31,7 @@ def offered(envtool: Any) -> Any:
 
 
 def test_commands_and_families(offered: Any) -> None:
-    assert offered("s") == ["switch", "shell", "store"]
+    assert offered("s") == ["switch", "shell", "search", "store"]
     assert offered("kernel", "") == ["install", "list", "remove"]
     assert offered("-q", "notebook", "r") == ["run"]
 

@@ -23,6 +23,7 @@ PLAIN += [
 ]
 PLAIN += ["declare", "diff", "fetch"]
 PLAIN += ["print-env", "hook", "allow", "deny"]
+PLAIN += ["search"]
 COMMANDS = [*PLAIN, "kernel", "notebook", "store"]
 EVERY = [[name] for name in PLAIN]
 EVERY += [["kernel", "install"], ["kernel", "list"], ["kernel", "remove"]]

@@ -1,0 +1,316 @@
+"""Search packages: Debian's by name, description or file, the index's by exact name.
+
+Debian's indices are kept, so that an answer takes milliseconds; once a day the archive is asked
+whether there are newer ones. What cannot be reached is told beside what was found.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from difflib import get_close_matches
+from typing import Protocol
+
+from envtool.errors import EnvtoolError, FetchError, FormatError, StoreError
+from envtool.formats.debian.contents import Library
+from envtool.formats.debian.package import Package
+from envtool.machine.debian.archive import Archive, Suite, open_archive
+from envtool.machine.debian.index import Found, PackageIndex
+from envtool.machine.debian.sonames import SonameIndex
+from envtool.machine.fetching.fetch import FetchCancelledError, Fetcher
+from envtool.machine.fetching.index import configured_index
+from envtool.machine.fetching.projects import Project, find_project
+from envtool.machine.settings import Settings
+from envtool.reporting import Reporter, Step
+from envtool.sources.pages import is_name
+from envtool.values import value
+
+__all__ = ["Files", "Owner", "Packages", "beginnings", "search", "search_files"]
+
+FRESH = 86400
+"""Seconds for which a kept suite will do."""
+_SILENCE = 10.0
+"""Seconds of silence after which the index says nothing."""
+_NEAR = 3
+
+
+@value
+class Packages:
+    """What a search for words found."""
+
+    words: tuple[str, ...]
+    debian: tuple[Package, ...]
+    """The best first."""
+    total: int
+    """How many of Debian's there are; perhaps more than are given."""
+    suites: tuple[str, ...]
+    """The codenames that were searched."""
+    project: Project | None
+    """The index's, of exactly this name."""
+    near: tuple[str, ...]
+    """If nothing was found: names of Debian's packages that are nearly the word."""
+    failures: tuple[str, ...]
+    """What could not be asked, and why."""
+
+
+@value
+class Owner:
+    """A package that has a file."""
+
+    file: Library
+    package: Package | None
+    """None: the suite's packages have none of this name, as after a change of one of the two."""
+    suite: str
+
+
+@value
+class Files:
+    """What a search for a file found."""
+
+    name: str
+    owners: tuple[Owner, ...]
+    suites: tuple[str, ...]
+    near: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+class _Indexed(Protocol):
+    def search(self, word: str) -> Iterable[Found]: ...
+    def named(self, name: str) -> Sequence[Package]: ...
+
+
+def search(
+    settings: Settings,
+    reporter: Reporter,
+    words: Sequence[str],
+    suites: Sequence[str],
+    components: Sequence[str],
+    *,
+    refresh: bool = False,
+    most: int | None = None,
+    index: str | None = None,
+    now: Callable[[], float] = time.time,
+) -> Packages:
+    """Return the packages of Debian that have all the words in their name or summary.
+
+    And the project of the package index whose name is the only word. `most` limits Debian's.
+
+    :raises FetchError: nothing could be asked.
+    """
+    failures: list[EnvtoolError] = []
+    with (
+        Fetcher(offline=settings.offline, retries=1, timeout=_SILENCE) as fetcher,
+        ThreadPoolExecutor(1) as pool,
+        ExitStack() as stack,
+    ):
+        asked = pool.submit(_project, settings, words, index, fetcher, now)
+        opened: list[tuple[Suite, PackageIndex]] = []
+        try:
+            archive = open_archive(settings, fetcher)
+            for suite in _suites(archive, suites, failures, refresh=refresh, now=now):
+                for component in components:
+                    kept = archive.has_packages(suite, component)
+                    with _shown(reporter, f"packages of {suite.name}/{component}", kept=kept):
+                        found = stack.enter_context(archive.packages(suite, component))
+                    opened.append((suite, found))
+        except FetchError as error:
+            failures.append(error)
+        project = _answer(asked, failures)
+        if not opened and project is None and failures:
+            raise failures[0]
+        hits = _ranked(words, [index for _, index in opened])
+        near = () if hits or project or len(words) != 1 else _near(words[0], opened)
+        return Packages(
+            words=tuple(words),
+            debian=tuple(_packages(hits[:most])),
+            total=len(hits),
+            suites=_names(suite for suite, _ in opened),
+            project=project,
+            near=near,
+            failures=tuple(map(str, failures)),
+        )
+
+
+def search_files(
+    settings: Settings,
+    reporter: Reporter,
+    name: str,
+    suites: Sequence[str],
+    components: Sequence[str],
+    *,
+    refresh: bool = False,
+    now: Callable[[], float] = time.time,
+) -> Files:
+    """Return which packages of Debian have a shared library or a program.
+
+    `name` is a file's name, such as `libGL.so.1` or `dot`, or its path.
+
+    :raises FetchError: a suite cannot be had.
+    """
+    failures: list[EnvtoolError] = []
+    path, _, base = name.rpartition("/")
+    owners: list[Owner] = []
+    near: set[str] = set()
+    with Fetcher(offline=settings.offline) as fetcher:
+        archive = open_archive(settings, fetcher)
+        opened = list(_suites(archive, suites, failures, refresh=refresh, now=now))
+        for suite in opened:
+            for component in components:
+                kept = archive.has_libraries(suite, component)
+                with _shown(reporter, f"files of {suite.name}/{component}", kept=kept):
+                    libraries = archive.libraries(suite, component)
+                    packages = archive.packages(suite, component)
+                with packages:
+                    owners += _owners(base, path, suite, libraries, packages)
+                if not owners:
+                    near.update(get_close_matches(base, libraries.near(base), _NEAR))
+    return Files(
+        name=name,
+        owners=tuple(owners),
+        suites=_names(opened),
+        near=() if owners else tuple(get_close_matches(base, sorted(near), _NEAR, 0)),
+        failures=tuple(map(str, failures)),
+    )
+
+
+def beginnings(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield names of Debian's packages that begin so, with their suite, of what is kept."""
+    if not prefix:
+        return
+    with Fetcher(offline=True) as fetcher:
+        archive = open_archive(settings, fetcher)
+        for name in archive.kept():
+            with suppress(FetchError, StoreError):
+                suite = archive.suite(name, refresh=False)
+                with archive.packages(suite, "main") as index:
+                    yield from ((each, suite.name) for each in index.names(prefix))
+
+
+@contextmanager
+def _shown(reporter: Reporter, label: str, *, kept: bool) -> Iterator[None]:
+    """Tell that an index is being fetched, unless it is kept: that takes seconds."""
+    step = Step("fetch", label)
+    if not kept:
+        reporter.start(step)
+    yield
+    if not kept:
+        reporter.finish(step)
+
+
+def _suites(
+    archive: Archive,
+    names: Sequence[str],
+    failures: list[EnvtoolError],
+    *,
+    refresh: bool,
+    now: Callable[[], float],
+) -> Iterator[Suite]:
+    """Yield suites as they are today; if they cannot be asked for, as they were last seen."""
+    for name in dict.fromkeys(names):
+        seen = archive.seen(name)
+        try:
+            fresh = seen is not None and now() - seen < FRESH
+            yield archive.suite(name, refresh=refresh or not fresh)
+        except FetchCancelledError:
+            raise
+        except FetchError as error:
+            if seen is None or refresh:
+                raise
+            yield archive.suite(name, refresh=False)
+            failures.append(error)
+
+
+def _project(
+    settings: Settings,
+    words: Sequence[str],
+    index: str | None,
+    fetcher: Fetcher,
+    now: Callable[[], float],
+) -> Project | None:
+    if len(words) != 1 or not is_name(words[0]):
+        return None
+    url = index or configured_index(os.environ) or _default_index(settings)
+    if url is None:
+        return None
+    return find_project(words[0], url, settings.cache, fetcher, now=now)
+
+
+def _default_index(settings: Settings) -> str | None:
+    """Return uv's own index, which is asked for once and then kept."""
+    from envtool.plan.uv import Uv, run
+
+    path = f"{settings.cache}/projects/index"
+    with suppress(OSError), open(path, encoding="utf-8") as file:
+        return file.read()
+    url = Uv(settings.cache, os.environ, runner=run).index_url()
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as file:
+            file.write(url or "")
+        os.replace(f"{path}.{os.getpid()}", path)
+    return url
+
+
+def _answer(asked: "Future[Project | None]", failures: list[EnvtoolError]) -> Project | None:
+    try:
+        return asked.result()
+    except FetchCancelledError:
+        raise
+    except FetchError as error:
+        failures.append(error)
+        return None
+
+
+def _ranked(words: Sequence[str], indices: Sequence[_Indexed]) -> list[tuple[Found, _Indexed]]:
+    """Return what has all the words: by name before by summary, the closer the better."""
+    wanted = sorted((word.lower() for word in words), key=len, reverse=True)
+
+    def rank(hit: tuple[Found, _Indexed]) -> tuple[int, int, str]:
+        name = hit[0].name
+        if name in wanted:
+            return 0, 0, name
+        if name.startswith(wanted[0]):
+            return 1, len(name), name
+        if all(word in name for word in wanted):
+            return 2, len(name), name
+        return 3, 0, name
+
+    hits = [
+        (found, index)
+        for index in indices
+        for found in index.search(wanted[0])
+        if all(_has(found, word) for word in wanted[1:])
+    ]
+    return sorted(hits, key=rank)
+
+
+def _has(found: Found, word: str) -> bool:
+    return word in found.name or word in found.summary.lower()
+
+
+def _packages(hits: Iterable[tuple[Found, _Indexed]]) -> Iterator[Package]:
+    for found, index in hits:
+        with suppress(FormatError):  # one that is malformed spoils no other
+            yield from (each for each in index.named(found.name) if each.version == found.version)
+
+
+def _near(word: str, opened: Sequence[tuple[Suite, PackageIndex]]) -> tuple[str, ...]:
+    word = word.lower()
+    prefix = word[:4] if word.startswith("lib") else word[:2]
+    names = {name for _, index in opened for name in index.names(prefix, most=-1)}
+    return tuple(get_close_matches(word, sorted(names), _NEAR))
+
+
+def _owners(
+    base: str, path: str, suite: Suite, libraries: SonameIndex, packages: PackageIndex
+) -> Iterator[Owner]:
+    for file in (*libraries.find(base), *libraries.find_program(base)):
+        if path and not f"/usr/{file.path.removeprefix('usr/')}".endswith(f"{path}/{base}"):
+            continue
+        package = next(iter(packages.named(file.package)), None)
+        yield Owner(file, package, suite.origin("").suite)
+
+
+def _names(suites: Iterable[Suite]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(suite.origin("").suite for suite in suites))
