@@ -5,7 +5,6 @@ nbclient, nbconvert and papermill have it on their command lines; VS Code assign
 code that it executes, silently; and all but papermill start kernels in the notebook's folder.
 """
 
-import ast
 import os
 import re
 from collections.abc import Mapping
@@ -100,6 +99,8 @@ def notebook_told(code: str) -> str | None:
     match = _TOLD.search(code)
     if match is None:
         return None
+    import ast
+
     with suppress(ValueError, SyntaxError):
         told = ast.literal_eval(match[1])
         if isinstance(told, str) and os.path.isfile(told):

@@ -1,7 +1,7 @@
 """What a kernel is to become: the environment of a declaration, known at once or found out."""
 
 import os
-import platform
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -44,7 +44,7 @@ class Goal:
 
     def python(self) -> str:
         """Return the version that kernel_info tells before there is a kernel."""
-        return platform.python_version()
+        return ".".join(map(str, sys.version_info[:3]))
 
 
 class _Known(Goal):

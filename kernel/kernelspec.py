@@ -40,6 +40,8 @@ __all__ = [
 SPEC = "kernel.json"
 GENERIC = "envtool"
 """Name of the kernel that finds out which notebook it is for."""
+_LONGEST_HEAD = 127
+"""Bytes of a script's first line that every Linux reads."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _OTHER = re.compile(r"[^a-z0-9._-]+")
 
@@ -264,24 +266,34 @@ def _spec(
         "language": "python",
         "interrupt_mode": "message",
         "env": env,
-        "metadata": {"debugger": True, "envtool": {**own, "root": root}},
+        "metadata": {"debugger": True, "envtool": {**own, "root": root, "package": _package()}},
     }
 
 
 def _launcher(directory: str) -> str:
-    """Return the path of `envtool-kernel`; without one beside our Python, of one written here."""
-    beside = os.path.join(os.path.dirname(sys.executable), "envtool-kernel")
-    if os.access(beside, os.X_OK):
-        return beside
-    place = f"{directory}/envtool-kernel"
-    package = os.path.dirname(os.path.dirname(os.path.abspath(envtool.__file__)))
-    code = (
-        f"import sys; sys.path.insert(0, {package!r}); "
-        "from envtool.kernel.launcher import main; sys.exit(main())"
+    """Write the program that starts kernels of a spec, and return its path.
+
+    One of our own: it leaves out `site`, whose work would take as long as the launcher's, and what
+    PYTHON* variables say. It finds envtool where it lies now.
+    """
+    place, package = f"{directory}/envtool-kernel", _package()
+    head = f"#!{sys.executable} -IS\n"
+    if len(os.fsencode(head)) > _LONGEST_HEAD or re.search(r"\s", sys.executable):
+        # Two programs in one: a shell's first line is a string to Python.
+        head = f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} -IS \"$0\" \"$@\"\n' '''\n"
+    gone = f"envtool is not in {package} any more; remove this kernel: {directory}"
+    body = (
+        f"import sys\n\nsys.path.insert(0, {package!r})\n"
+        "try:\n    from envtool.kernel.launcher import main\n"
+        f"except ImportError:\n    sys.exit({gone!r})\nsys.exit(main())\n"
     )
-    words = shlex.join([sys.executable, "-c", code])
-    _replace(place, f'#!/bin/sh\nexec {words} "$@"\n', 0o755)
+    _replace(place, head + body, 0o755)
     return place
+
+
+def _package() -> str:
+    """Return the folder that envtool is imported from."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(envtool.__file__)))
 
 
 def _replace(path: str, text: str, mode: int) -> None:
@@ -315,13 +327,22 @@ def _info(
             stale = error.message
         if not os.path.lexists(declaration):
             stale = f"its declaration {declaration} is gone"
-    launcher = spec.get("argv", [""])[0]
-    if stale is None and not os.access(launcher, os.X_OK):
-        stale = f"its launcher {launcher} is gone"
+    if stale is None:
+        stale = _lacks(spec)
     shown = spec.get("display_name", name)
     return KernelSpecInfo(
         name, shown, directory, declaration, environment, generation, drifted, stale
     )
+
+
+def _lacks(spec: Mapping[str, Any]) -> str | None:
+    """Return what of the spec's own program is gone; None when nothing is."""
+    launcher, package = spec.get("argv", [""])[0], spec["metadata"]["envtool"].get("package")
+    if not os.access(launcher, os.X_OK):
+        return f"its launcher {launcher} is gone"
+    if isinstance(package, str) and not os.path.isdir(f"{package}/envtool"):
+        return f"envtool is not in {package} any more"
+    return None
 
 
 def _state(workspace: Workspace, declaration: str, environment: str) -> tuple[int | None, bool]:

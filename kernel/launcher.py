@@ -92,6 +92,10 @@ def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:
     """Stay, and answer; return 1 only where nobody could be answered."""
     if fault is not None:
         _log(fault)
+    if sys.flags.no_site:
+        import site
+
+        site.main()  # left out on the way to a realised kernel
     try:
         from envtool.kernel.front import read_connection
         from envtool.kernel.relay import serve

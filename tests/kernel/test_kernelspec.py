@@ -108,7 +108,7 @@ def test_the_same_project_replaces_its_spec(
     kernelspec.install(workspace, with_kernel)
     kernelspec.install(workspace, with_kernel, display_name="Again")
     assert written(jupyter, "lake")["display_name"] == "Again"
-    assert os.listdir(jupyter / "kernels" / "lake") == ["kernel.json"]
+    assert sorted(os.listdir(jupyter / "kernels" / "lake")) == ["envtool-kernel", "kernel.json"]
 
 
 def test_a_prefix_receives_the_spec(
@@ -171,14 +171,15 @@ def test_a_kernel_whose_launcher_is_gone_is_stale(
     assert info.stale == "its launcher /nowhere/envtool-kernel is gone"
 
 
-def test_without_a_script_beside_python_the_spec_brings_its_own_launcher(
+@pytest.mark.parametrize("folder", ["bin", "a folder", "long" * 40])
+def test_the_launcher_starts_whatever_the_path_of_python(
     workspace: Workspace,
     with_kernel: Project,
     jupyter: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    folder: str,
 ) -> None:
-    lonely = tmp_path / "bin" / "python"
+    lonely = jupyter.parent / folder / "python"
     lonely.parent.mkdir()
     lonely.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     lonely.chmod(0o755)
@@ -188,3 +189,20 @@ def test_without_a_script_beside_python_the_spec_brings_its_own_launcher(
     assert launcher == f"{info.directory}/envtool-kernel"
     done = subprocess.run([launcher, "--nonsense"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr[:22]) == (2, "usage: envtool-kernel ")
+
+
+def test_a_kernel_whose_envtool_is_gone_says_so(
+    workspace: Workspace, with_kernel: Project, installed: str, jupyter: Path, tmp_path: Path
+) -> None:
+    folder = jupyter / "kernels" / installed
+    package = written(jupyter, installed)["metadata"]["envtool"]["package"]  # type: ignore[index]
+    for name in ("kernel.json", "envtool-kernel"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace(package, "/nowhere"))
+    done = subprocess.run(
+        [folder / "envtool-kernel", "-f", "x"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "envtool is not in /nowhere any more" in done.stderr
+    (info,) = kernelspec.list_kernels(workspace)
+    assert info.stale == "envtool is not in /nowhere any more"
