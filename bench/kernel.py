@@ -1,0 +1,186 @@
+"""Kernels beside plain ipykernel: starts, round trips, and what a relay costs.
+
+    python bench/kernel.py [--rounds N]
+
+The peer is a venv with the same ipykernel, compiled beforehand, started without envtool. Rounds are
+interleaved: each starts every side once, in alternating order.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+from timing import settle
+
+from envtool.machine.settings import load
+from envtool.workspace import Workspace, open_project
+
+LIMIT = 120
+TRIPS = 50
+
+
+@contextmanager
+def kernel(name: str) -> Iterator[tuple[KernelManager, Any, float]]:
+    """Start a kernel; give its manager, its client, and the seconds until it answered."""
+    manager = KernelManager(kernel_name=name)
+    start = time.perf_counter()
+    manager.start_kernel()
+    client = manager.blocking_client()
+    client.start_channels()
+    client.wait_for_ready(timeout=LIMIT)
+    seconds = time.perf_counter() - start
+    try:
+        yield manager, client, seconds
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def round_trip(client: Any) -> float:
+    """Return the median seconds of executing `1+1`, without history."""
+    taken = []
+    for _ in range(TRIPS):
+        start = time.perf_counter()
+        client.execute("1+1", store_history=False, reply=True, timeout=LIMIT)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def first_progress(client: Any) -> tuple[float, float]:
+    """Execute a cell; return the seconds until it showed something, and until it was done."""
+    start = time.perf_counter()
+    shown: list[float] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "display_data":
+            shown.append(time.perf_counter() - start)
+
+    client.execute_interactive("print(1)", output_hook=hear, timeout=LIMIT)
+    return shown[0], time.perf_counter() - start
+
+
+def memory(process: int) -> float:
+    """Return the MB that a process has in memory, as far as it shares them with nobody."""
+    with open(f"/proc/{process}/smaps_rollup", encoding="ascii") as file:
+        told = dict(line.split(":", 1) for line in file if "_" in line or line.startswith("Rss"))
+    return int(told["Private_Dirty"].split()[0]) / 1000
+
+
+class Offers:
+    """The sides: kernelspecs in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.count = 0
+        os.environ |= {
+            "ENVTOOL_ROOT": str(folder / "root"),
+            "JUPYTER_DATA_DIR": str(folder / "jupyter"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "run"),
+            "IPYTHONDIR": str(folder / "ipython"),
+        }
+        self.workspace = Workspace(load(os.environ))
+        self.launcher = str(Path(sys.executable).with_name("envtool-kernel"))
+        self.offer("envtool", [self.launcher, "--declaration", self.declare()])
+        self.offer("plain", [self._venv(), "-m", "ipykernel_launcher"])
+
+    def declare(self) -> str:
+        """Write a declaration that nothing was made of yet."""
+        self.count += 1
+        path = self.folder / f"p{self.count}" / "envtool.toml"
+        path.parent.mkdir()
+        path.write_text('dependencies = ["ipykernel"]\n')
+        return str(path)
+
+    def offer(self, name: str, argv: list[str]) -> str:
+        """Write a kernelspec and return its name."""
+        spec = {"argv": [*argv, "-f", "{connection_file}"], "display_name": name}
+        directory = self.folder / "jupyter/kernels" / name
+        directory.mkdir(parents=True)
+        (directory / "kernel.json").write_text(
+            json.dumps({**spec, "language": "python", "interrupt_mode": "message"})
+        )
+        return name
+
+    def unbuilt(self) -> str:
+        """Return the name of a kernel whose environment is in the store but was never made."""
+        declaration = self.declare()
+        return self.offer(f"new-{self.count}", [self.launcher, "--declaration", declaration])
+
+    def realise(self) -> None:
+        """Make the environment of `envtool`, and with it all that others need."""
+        self.workspace.switch(open_project(str(self.folder / "p1")))
+
+    def _venv(self) -> str:
+        venv, uv = self.folder / "venv", Path(sys.executable).with_name("uv")
+        subprocess.run([uv, "venv", "-q", "--python", sys.executable, venv], check=True)
+        python = str(venv / "bin/python")
+        install = [uv, "pip", "install", "-q", "--compile-bytecode", "--python", python]
+        subprocess.run([*install, "ipykernel"], check=True)
+        return python
+
+
+def rounds(offers: Offers, count: int) -> dict[str, list[float]]:
+    """Return what was measured, by row."""
+    found: dict[str, list[float]] = {}
+
+    def keep(row: str, figure: float) -> None:
+        found.setdefault(row, []).append(figure)
+
+    def fast(name: str) -> None:
+        with kernel(name) as (_, client, seconds):
+            keep(f"start, {name} (s)", seconds)
+            keep(f"1+1, {name} (ms)", round_trip(client) * 1000)
+
+    def relayed() -> None:
+        with kernel(offers.unbuilt()) as (manager, client, seconds):
+            keep("start, relay (s)", seconds)
+            shown, done = first_progress(client)
+            keep("first progress, relay (s)", shown)
+            keep("first cell, relay (s)", done)
+            keep("1+1, relay (ms)", round_trip(client) * 1000)
+            keep("memory, relay (MB)", memory(manager.provisioner.pid))
+
+    sides: list[Callable[[], None]] = [lambda: fast("plain"), lambda: fast("envtool"), relayed]
+    for number in range(count):
+        for side in sides if number % 2 else reversed(sides):
+            settle(5)
+            side()
+    return found
+
+
+def main() -> None:
+    """Print a table of medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    arguments = parser.parse_args()
+    base = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(prefix="envtool-bench-", dir=base) as folder:
+        offers = Offers(Path(folder))
+        with kernel(offers.unbuilt()) as (_, client, seconds):
+            shown, done = first_progress(client)
+            print(f"cold, from the network: answers in {seconds:.2f} s, progress in the cell")
+            print(f"{shown:.2f} s after it was sent, the result after {done:.1f} s")
+        offers.realise()
+        found = rounds(offers, arguments.rounds)
+    for row, figures in found.items():
+        spread = f"{min(figures):.2f} to {max(figures):.2f}"
+        print(f"{row:28} {statistics.median(figures):8.2f}   ({spread})")
+    ours, plain = (statistics.median(found[f"start, {name} (s)"]) for name in ("envtool", "plain"))
+    extra = statistics.median(found["1+1, relay (ms)"]) - statistics.median(
+        found["1+1, envtool (ms)"]
+    )
+    print(f"start, envtool to plain: {ours / plain:.2f} times; relay adds {extra:.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
