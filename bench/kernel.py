@@ -22,6 +22,7 @@ from typing import Any
 from jupyter_client.manager import KernelManager
 from timing import settle
 
+from envtool.kernel.kernelspec import install_generic
 from envtool.machine.settings import load
 from envtool.workspace import Workspace, open_project
 
@@ -34,7 +35,7 @@ def kernel(name: str) -> Iterator[tuple[KernelManager, Any, float]]:
     """Start a kernel; give its manager, its client, and the seconds until it answered."""
     manager = KernelManager(kernel_name=name)
     start = time.perf_counter()
-    manager.start_kernel()
+    manager.start_kernel(stderr=subprocess.DEVNULL)
     client = manager.blocking_client()
     client.start_channels()
     client.wait_for_ready(timeout=LIMIT)
@@ -89,8 +90,8 @@ class Offers:
             "IPYTHONDIR": str(folder / "ipython"),
         }
         self.workspace = Workspace(load(os.environ))
-        self.launcher = str(Path(sys.executable).with_name("envtool-kernel"))
-        self.offer("envtool", [self.launcher, "--declaration", self.declare()])
+        self.launcher = f"{install_generic(self.workspace).directory}/envtool-kernel"
+        self.offer("realised", [self.launcher, "--declaration", self.declare()])
         self.offer("plain", [self._venv(), "-m", "ipykernel_launcher"])
 
     def declare(self) -> str:
@@ -117,7 +118,7 @@ class Offers:
         return self.offer(f"new-{self.count}", [self.launcher, "--declaration", declaration])
 
     def realise(self) -> None:
-        """Make the environment of `envtool`, and with it all that others need."""
+        """Make the environment of `realised`, and with it all that others need."""
         self.workspace.switch(open_project(str(self.folder / "p1")))
 
     def _venv(self) -> str:
@@ -150,7 +151,7 @@ def rounds(offers: Offers, count: int) -> dict[str, list[float]]:
             keep("1+1, relay (ms)", round_trip(client) * 1000)
             keep("memory, relay (MB)", memory(manager.provisioner.pid))
 
-    sides: list[Callable[[], None]] = [lambda: fast("plain"), lambda: fast("envtool"), relayed]
+    sides: list[Callable[[], None]] = [lambda: fast("plain"), lambda: fast("realised"), relayed]
     for number in range(count):
         for side in sides if number % 2 else reversed(sides):
             settle(5)
@@ -175,9 +176,9 @@ def main() -> None:
     for row, figures in found.items():
         spread = f"{min(figures):.2f} to {max(figures):.2f}"
         print(f"{row:28} {statistics.median(figures):8.2f}   ({spread})")
-    ours, plain = (statistics.median(found[f"start, {name} (s)"]) for name in ("envtool", "plain"))
+    ours, plain = (statistics.median(found[f"start, {name} (s)"]) for name in ("realised", "plain"))
     extra = statistics.median(found["1+1, relay (ms)"]) - statistics.median(
-        found["1+1, envtool (ms)"]
+        found["1+1, realised (ms)"]
     )
     print(f"start, envtool to plain: {ours / plain:.2f} times; relay adds {extra:.2f} ms")
 
