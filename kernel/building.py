@@ -30,8 +30,8 @@ _CHUNK = 1 << 16
 class Building:
     """A build that goes on in a process of its own."""
 
-    def __init__(self, project: "Project", environ: Mapping[str, str]) -> None:
-        """Begin.
+    def __init__(self, project: "Project", environ: Mapping[str, str], *, is_asked: bool) -> None:
+        """Begin; `is_asked` says that the user wants it built, whatever it takes.
 
         :raises KernelError: no process can be started.
         """
@@ -44,7 +44,7 @@ class Building:
             f"import sys; sys.path.insert(0, {package!r}); "
             "from envtool.kernel.building import main; sys.exit(main(sys.argv[1:]))"
         )
-        words = [str(writer), project.path, project.environment]
+        words = [str(writer), project.path, project.environment, "asked" if is_asked else ""]
         try:
             self._child = Child([sys.executable, "-c", code, *words], environ, keep=[writer])
         except OSError as error:
@@ -106,13 +106,13 @@ class _Pictures:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Realise what the words name: the pipe's descriptor, a declaration, an environment's name."""
-    writer, path, environment = int(argv[0]), argv[1], argv[2]
+    """Realise what the words name: a pipe's descriptor, a declaration, its environment, `asked`."""
+    writer, path, environment, is_asked = int(argv[0]), argv[1], argv[2], bool(argv[3])
     os.set_inheritable(writer, False)
     # What builders print belongs to the log, as all that a kernel prints before it is one.
     os.dup2(2, 1)
     try:
-        _realise(writer, path, environment)
+        _realise(writer, path, environment, is_asked=is_asked)
     except EnvtoolError as error:
         _tell(writer, {"error": [type(error).__name__, error.message, error.hint]})
     except KeyboardInterrupt:
@@ -123,13 +123,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _realise(writer: int, path: str, environment: str) -> None:
+def _realise(writer: int, path: str, environment: str, *, is_asked: bool) -> None:
     from envtool.kernel.entering import magics_folder
+    from envtool.kernel.origin import refuse_unknown
     from envtool.workspace import Workspace, open_project
 
     with _Pictures(writer, os.path.basename(path)) as pictures:
         project = open_project("/", file=path, environment=environment)
         workspace = Workspace(load(os.environ), pictures.progress)
+        if not is_asked:
+            refuse_unknown(workspace, project)
         # A notebook that is open in an editor must not change on the disk.
         workspace.switch(project, save_lock=not project.kind.startswith("notebook"))
         magics_folder(workspace)

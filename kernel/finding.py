@@ -17,7 +17,7 @@ from envtool.machine.project import Project, find_above, read_text
 if TYPE_CHECKING:
     from envtool.formats.declarations.declaration import Kind
 
-__all__ = ["declares", "find_notebook", "find_project", "is_vscode", "notebook_told"]
+__all__ = ["declares", "find_notebook", "find_project", "is_opened", "is_vscode", "notebook_told"]
 
 _EXTENSION = ".ipynb"
 _TOLD = re.compile(r"^\s*__vsc_ipynb_file__\s*=\s*([\"'].*[\"'])\s*$", re.MULTILINE)
@@ -76,9 +76,21 @@ def declares(text: str, file: str) -> "Kind | None":
     return None
 
 
+def is_opened(environ: Mapping[str, str], notebook: str | None) -> bool:
+    """Say whether a front end has opened a notebook, rather than a user had it executed."""
+    if "ENVTOOL_NOTEBOOK" in environ:
+        return False
+    told = notebook is not None  # on a command line, if not by a server
+    return "JPY_SESSION_NAME" in environ or (not told and _has_vscode(environ))
+
+
+def _has_vscode(environ: Mapping[str, str]) -> bool:
+    return any(name.startswith("VSCODE_") for name in environ)
+
+
 def is_vscode(environ: Mapping[str, str], folder: str) -> bool:
     """Say whether VS Code starts the kernel, and may still tell a notebook that matters here."""
-    if "JPY_SESSION_NAME" in environ or not any(name.startswith("VSCODE_") for name in environ):
+    if "JPY_SESSION_NAME" in environ or not _has_vscode(environ):
         return False
     with suppress(OSError):
         for name in os.listdir(folder):

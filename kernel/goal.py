@@ -7,7 +7,13 @@ from contextlib import suppress
 
 from envtool.errors import DeclarationError, EnvtoolError, LockError
 from envtool.kernel.entry import Entry, entry, entry_of
-from envtool.kernel.finding import find_notebook, find_project, is_vscode, notebook_told
+from envtool.kernel.finding import (
+    find_notebook,
+    find_project,
+    is_opened,
+    is_vscode,
+    notebook_told,
+)
 from envtool.machine.disk import disk_errors
 from envtool.machine.project import Project, read_lock_text
 from envtool.machine.settings import load
@@ -21,6 +27,9 @@ class Goal:
 
     project: Project | None = None
     """What is to be realised; None while only a cell can say."""
+
+    is_asked = True
+    """Whether the user wants it built, and did more than open a notebook."""
 
     def learn(self, code: str, *, silent: bool) -> None:
         """Hear what a client executes: it may say which notebook, or what it declares.
@@ -103,6 +112,7 @@ class Found(_Known):
         super().__init__(environ)
         self._folder = folder
         notebook = find_notebook(environ, starter)
+        self.is_asked = not is_opened(environ, notebook)
         self._awaited = notebook is None and is_vscode(environ, folder)
         """VS Code is about to tell which notebook it is."""
         if not self._awaited:
@@ -119,7 +129,7 @@ class Found(_Known):
             self._awaited = False
             self.project = find_project(self._folder, None)
         if self.project is None:
-            self.project = self._declared(code)
+            self.project, self.is_asked = self._declared(code), True
 
     def _declared(self, code: str) -> Project:
         """Return the project of a cell: a notebook of that one cell, named by its declaration."""

@@ -146,7 +146,7 @@ class _Relay:
                 self._start(entry)
             elif project is not None:
                 self._show(waiting(os.path.basename(project.path), "starting to build it"))
-                self._building = Building(project, os.environ)
+                self._building = Building(project, os.environ, is_asked=self._goal.is_asked)
                 self._on(self._building.descriptor, self._hear_building)
         except EnvtoolError as error:
             self._fail(error)

@@ -35,6 +35,16 @@ class Consent:
             return "denied"
         return "allowed" if os.path.exists(f"{self.folder}/{digest}") else "unknown"
 
+    def was_ever_allowed(self) -> bool:
+        """Say whether some text of the declaration is allowed, be it an older one."""
+        with suppress(OSError):
+            names = os.listdir(self.folder)
+            # Declarations further down lie in folders below; digests are files.
+            return DENIED not in names and any(
+                os.path.isfile(f"{self.folder}/{name}") for name in names
+            )
+        return False
+
     def allow(self, digest: str) -> None:
         """Allow a text; a denial is taken back.
 

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from envtool.kernel import kernelspec
 from envtool.workspace import Workspace, open_project
 
 if TYPE_CHECKING:
-    from kernel.conftest import Declare, Start  # noqa: TID251 - tests/kernel, not kernel/
+    from kernel.conftest import Declare, Session, Start  # noqa: TID251 - tests/kernel, not kernel/
 
 LIMIT = 60
 nbformat: Any = untyped
 BLOCK = '# /// script\n# dependencies = ["{}"]\n# ///\n'
+Open = Callable[[Path], "Session"]
 WHERE = "import os; print(os.environ['ENVTOOL_DECLARATION'])"
 
 
@@ -39,6 +41,21 @@ def notebook(path: Path, *cells: str) -> Path:
     return path
 
 
+@pytest.fixture
+def open_in_lab(monkeypatch: pytest.MonkeyPatch, start: "Start", generic: str) -> Open:
+    """Start the generic kernel as Jupyter Server does for a notebook that is opened."""
+
+    def begin(path: Path) -> "Session":
+        monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+        return start(generic)
+
+    return begin
+
+
+def allow(workspace: Workspace, path: Path) -> None:
+    workspace.allow(open_project("/", file=str(path)))
+
+
 def test_the_spec_names_no_declaration(generic: str, jupyter: Path) -> None:
     spec = json.loads((jupyter / "kernels" / generic / "kernel.json").read_text())
     assert spec["argv"][1:] == ["-f", "{connection_file}"]
@@ -48,23 +65,23 @@ def test_the_spec_names_no_declaration(generic: str, jupyter: Path) -> None:
 
 
 def test_a_notebook_that_jupyter_names_gets_what_it_declares(
-    generic: str, start: "Start", declare: "Declare", monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, declare: "Declare", open_in_lab: Open
 ) -> None:
     project = declare("moor", 'dependencies = ["ipykernel"]\n')
     path = notebook(Path(project.folder) / "own.ipynb", BLOCK.format("six"))
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    kernel = start(generic)
+    allow(workspace, path)
+    kernel = open_in_lab(path)
     assert kernel.printed(WHERE) == f"{path}\n"
     assert kernel.printed("import six; print(six.__name__)") == "six\n"
 
 
 def test_a_notebook_that_declares_nothing_gets_its_projects_environment(
-    generic: str, start: "Start", declare: "Declare", monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, declare: "Declare", open_in_lab: Open
 ) -> None:
     project = declare("moor", 'dependencies = ["ipykernel"]\n')
+    allow(workspace, Path(project.path))
     path = notebook(Path(project.folder) / "deep" / "plain.ipynb", "1")
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    assert start(generic).printed(WHERE) == f"{project.path}\n"
+    assert open_in_lab(path).printed(WHERE) == f"{project.path}\n"
 
 
 def test_without_a_notebook_the_folder_says_which_project(
@@ -84,11 +101,11 @@ def test_without_a_project_the_first_cell_says_what_it_needs(generic: str, start
 
 
 def test_an_edited_notebook_gets_what_it_declares_now(
-    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, open_in_lab: Open, tmp_path: Path
 ) -> None:
     path = notebook(tmp_path / "edited.ipynb", BLOCK.format("ipykernel"))
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    kernel = start(generic)
+    allow(workspace, path)
+    kernel = open_in_lab(path)
     has_tomli = "from importlib.util import find_spec; print(find_spec('tomli') is not None)"
     assert kernel.printed(has_tomli) == "False\n"
     notebook(path, BLOCK.format("tomli"))
@@ -98,20 +115,87 @@ def test_an_edited_notebook_gets_what_it_declares_now(
 
 
 def test_a_notebook_that_went_back_stays_there(
-    workspace: Workspace,
-    generic: str,
-    start: "Start",
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    workspace: Workspace, open_in_lab: Open, tmp_path: Path
 ) -> None:
     path = notebook(tmp_path / "back.ipynb", BLOCK.format("tomli"))
     project = open_project(str(tmp_path), file=str(path))
     workspace.switch(project)
     workspace.add(project, ["six"])
     workspace.rollback(project)
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
     code = "import os; print(os.environ['ENVTOOL_GENERATION'])"
-    assert start(generic).printed(code) == "1\n"
+    assert open_in_lab(path).printed(code) == "1\n"
+
+
+# Of unknown origin
+
+
+def test_what_no_lock_pins_waits_for_consent(
+    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path / "stranger.ipynb", BLOCK.format("tomli"))
+    kernel = open_in_lab(path)
+    content, _ = kernel.run("1")
+    assert content["status"] == "error"
+    assert "no lock pins what it requires" in content["evalue"]
+    assert f"envtool -f {path} allow" in content["evalue"]
+    assert workspace.current(open_project("/", file=str(path))) is None
+    allow(workspace, path)
+    kernel.manager.restart_kernel(now=True)
+    kernel.client.wait_for_ready(timeout=LIMIT)
+    assert kernel.printed("import tomli; print(tomli.__name__)") == "tomli\n"
+
+
+def test_what_a_lock_pins_is_fetched_unasked(
+    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path / "pinned.ipynb", BLOCK.format("tomli"))
+    project = open_project("/", file=str(path))
+    workspace.lock(project)
+    assert open_in_lab(path).printed("import tomli; print(tomli.__name__)") == "tomli\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[tool.envtool.vars]\n# IPYTHONDIR = '.'", "it sets variables: IPYTHONDIR"),
+        ("[tool.envtool.shell]\n# hook = 'date'", "it has a shell hook"),
+    ],
+)
+def test_what_would_lead_the_kernel_waits_for_consent(
+    workspace: Workspace, open_in_lab: Open, tmp_path: Path, line: str, reason: str
+) -> None:
+    block = BLOCK.format("tomli").replace("# ///\n", f"# {line}\n# ///\n")
+    path = notebook(tmp_path / "leading.ipynb", block)
+    workspace.lock(open_project("/", file=str(path)))
+    content, _ = open_in_lab(path).run("1")
+    assert reason in content["evalue"]
+
+
+def test_a_project_to_be_built_waits_for_consent(
+    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "pyproject.toml").write_text('[project]\nname = "mine"\nversion = "1"\n')
+    (tmp_path / "envtool.toml").write_text(
+        'dependencies = ["ipykernel", "mine"]\n[sources]\nmine = { path = "mine" }\n'
+    )
+    workspace.lock(open_project(str(tmp_path)))
+    content, _ = open_in_lab(notebook(tmp_path / "plain.ipynb", "1")).run("1")
+    assert "packages would be built from source: mine" in content["evalue"]
+
+
+def test_what_was_denied_is_not_built(
+    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path / "denied.ipynb", BLOCK.format("tomli"))
+    project = open_project("/", file=str(path))
+    workspace.lock(project)
+    workspace.deny(project)
+    content, _ = open_in_lab(path).run("1")
+    assert "`envtool deny` was said about it" in content["evalue"]
+
+
+# Bad input
 
 
 BROKEN = {
@@ -123,22 +207,18 @@ BROKEN = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_notebook_that_is_none_is_told_in_the_cell(
-    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    open_in_lab: Open, tmp_path: Path, fault: str
 ) -> None:
     path = tmp_path / "broken.ipynb"
     path.write_text(BROKEN[fault])
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    content, _ = start(generic).run("1")
+    content, _ = open_in_lab(path).run("1")
     assert content["ename"] == "DeclarationError"
     assert fault in content["evalue"]
 
 
-def test_two_blocks_are_told_in_the_cell(
-    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_blocks_are_told_in_the_cell(open_in_lab: Open, tmp_path: Path) -> None:
     path = notebook(tmp_path / "two.ipynb", BLOCK.format("six") + "\n" + BLOCK.format("tomli"))
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    content, _ = start(generic).run("1")
+    content, _ = open_in_lab(path).run("1")
     assert "a second `# /// script` block" in content["evalue"]
 
 
@@ -174,6 +254,7 @@ def test_a_headless_client_keeps_the_outputs_of_the_cells_only(
 
 
 def test_vs_code_gets_the_notebooks_environment_and_not_the_folders(
+    workspace: Workspace,
     generic: str,
     start: "Start",
     tmp_path: Path,
@@ -181,6 +262,7 @@ def test_vs_code_gets_the_notebooks_environment_and_not_the_folders(
 ) -> None:
     (tmp_path / "envtool.toml").write_text('dependencies = ["ipykernel"]\n')
     path = notebook(tmp_path / "code.ipynb", BLOCK.format("tomli"))
+    allow(workspace, path)
     monkeypatch.setenv("VSCODE_PID", "1")
     kernel = start(generic)
     ports = json.loads(Path(kernel.manager.connection_file).read_text())
@@ -200,9 +282,14 @@ def test_vs_code_gets_the_notebooks_environment_and_not_the_folders(
 
 
 def test_vs_code_that_names_no_notebook_gets_the_folders_environment(
-    generic: str, start: "Start", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    generic: str,
+    start: "Start",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "envtool.toml").write_text('dependencies = ["ipykernel"]\n')
     notebook(tmp_path / "code.ipynb", BLOCK.format("tomli"))
+    allow(workspace, tmp_path / "envtool.toml")
     monkeypatch.setenv("VSCODE_PID", "1")
     assert start(generic).printed(WHERE) == f"{tmp_path}/envtool.toml\n"
