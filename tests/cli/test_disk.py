@@ -26,7 +26,7 @@ READ = [
     *(["store", "verify", "--contents"], ["store", "closure", "--sizes", "default"]),
     *(["store", "path-info", "default"], ["store", "roots"], ["store", "graph", "default"]),
     *(["store", "add", "known"], ["store", "dump", "default", "--output", "../out.nar"]),
-    *(["store", "ls", "default"], ["store", "gc", "--dry-run"], ["lock", "--check"]),
+    *(["store", "ls", "default"], ["store", "gc", "--dry-run"], ["store", "optimise", "--dry-run"]),
 ]
 WRITTEN = [
     *(["switch"], ["rollback"], ["gc"], ["gc", "-d"], ["store", "gc"], ["store", "optimise"]),

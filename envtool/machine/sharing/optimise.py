@@ -241,8 +241,9 @@ class _Run:
                         if digest is not None:
                             self._share(leaf, digest, temporary, open_folder)
         finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
+            if not self._dry_run:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary)
 
     def _share(
         self, leaf: Leaf, digest: bytes, temporary: str, open_folder: Callable[[], object]
