@@ -7,7 +7,7 @@ everything else stand in the methods.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from envtool.build.checking import Checked
     from envtool.formats.declarations.declaration import PathSource
     from envtool.formats.lock import Lock
+    from envtool.formats.locked import LockedLibrary
     from envtool.formats.nix.storepath import StorePath
     from envtool.machine.collecting.gc import Collected, GcPlan
     from envtool.machine.collecting.retention import Pruned, Retention
@@ -254,7 +255,7 @@ class Workspace:
         except LockError:
             before = None
         request = Request(upgrade, exclude_newer, repair=True)
-        asked = answer(self.settings, self.reporter, project, request=request)
+        asked = self._completed(answer(self.settings, self.reporter, project, request=request))
         lock = asked.lock()
         if not asked.changed:
             return lock, None
@@ -296,6 +297,8 @@ class Workspace:
         from envtool.build.missing import missing
 
         asked = self._answer(project)
+        if asked.resolved and asked.python.is_pure:
+            self.reporter.note("which libraries of Debian come along is seen when it is locked")
         with self.store.using(self.reporter.note):
             planned = self._evaluate(asked)
             todo = missing(self.store, planned.made.derivations, [planned.environment])
@@ -316,7 +319,7 @@ class Workspace:
 
     def build(self, project: Project) -> "StorePath":
         """Realise the environment, write the lock, and return the environment's store path."""
-        asked = self._answer(project)
+        asked = self._completed(self._answer(project))
         with self.store.using(self.reporter.note):
             planned = self._evaluate(asked)
             self._realise(asked, planned)
@@ -330,7 +333,8 @@ class Workspace:
         Return it, and whether it is a new one. Without `save_lock` a new lock is kept in the
         generation only: the declaration's folder, or notebook, is not written to.
         """
-        return self._switch(project, self._answer(project), None, save_lock=save_lock)
+        asked = self._completed(self._answer(project))
+        return self._switch(project, asked, None, save_lock=save_lock)
 
     def upgrade(
         self, project: Project, names: Sequence[str] = (), *, exclude_newer: str | None = None
@@ -343,7 +347,8 @@ class Workspace:
 
         self._check_locked(project, names)
         request = Request(tuple(names) or True, exclude_newer)
-        return self._switch(project, self._answer(project, request=request), None)
+        asked = self._completed(self._answer(project, request=request))
+        return self._switch(project, asked, None)
 
     def outdated(
         self, project: Project, names: Sequence[str] = (), *, exclude_newer: str | None = None
@@ -531,12 +536,27 @@ class Workspace:
     def why(self, project: Project, name: str) -> list[tuple[str, ...]]:
         """Return the chains of names that lead from what the declaration asks for to `name`.
 
-        Shortest first; empty when the environment does not have it.
+        Shortest first; empty when the environment does not have it. It may be a package of Debian
+        that joined the lock because of a library (`asked_libraries` says which).
         """
         from envtool.formats.declarations.requirement import normalised
-        from envtool.formats.requires import chains
+        from envtool.formats.requires import chains, with_libraries
 
-        return chains(self.tree(project), normalised(name))
+        packages = with_libraries(self.tree(project), self._libraries(project))
+        found = chains(packages, normalised(name))
+        # Debian's names have signs that those of Python packages do not: `libglib2.0-0`.
+        return found or chains(packages, name)
+
+    def asked_libraries(self, project: Project) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """Return for which sonames a package asks a package of Debian, by both names."""
+        from envtool.formats.requires import askers
+
+        return askers(self._libraries(project))
+
+    def _libraries(self, project: Project) -> "tuple[LockedLibrary, ...]":
+        """Return the packages of Debian that the lock has because of libraries."""
+        lock = self._written_lock(project)
+        return () if lock is None else lock.python.pins.libraries
 
     def audit(self, project: Project, database: str) -> "Audit":
         """Return which packages of the current generation, or of the lock, are vulnerable.
@@ -654,7 +674,8 @@ class Workspace:
         with file_lock(f"{folder}/.edit.lock", project.path, on_wait=self.reporter.note):
             before = projects.read_text(project.path)
             text = edit(before)
-            switched = self._switch(project, self._answer(project, text), (before, text))
+            asked = self._completed(self._answer(project, text))
+            switched = self._switch(project, asked, (before, text))
         self._keep_consent(project, before, text)
         return switched
 
@@ -669,6 +690,17 @@ class Workspace:
         from envtool.plan.answer import answer
 
         return answer(self.settings, self.reporter, project, text=text, request=request)
+
+    def _completed(self, asked: "Answer") -> "Answer":
+        """Return the answer with the libraries in its lock that an interpreter of our own lacks.
+
+        Whatever was locked before is complete; the host's interpreter finds what the host has.
+        """
+        if not (asked.resolved and asked.python.is_pure):
+            return asked
+        from envtool.build.completing import complete
+
+        return complete(asked, self.store, self.reporter)
 
     def _realise(self, asked: "Answer", planned: "Evaluation") -> None:
         from envtool.build import bytecode

@@ -30,6 +30,7 @@ from envtool.plan.instantiate import (
     ENVIRONMENT,
     FETCH,
     INTERPRETER,
+    LIBRARIES,
     LOCAL,
     LOCAL_INTERPRETER,
     UNPACK,
@@ -55,6 +56,7 @@ _KINDS: Mapping[str, Kind] = {
     UNPACK_DEB: "unpack",
     UNPACK_STANDALONE: "unpack",
     DEBIAN_INTERPRETER: "build",
+    LIBRARIES: "build",
     BUILD: "build",
     ENVIRONMENT: "compose",
 }
@@ -216,6 +218,7 @@ def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Ste
             lambda count: context.reporter.advance(step, count),
             context.older.get(output.name),
             refused=store_names(context.store.settings.store),
+            inheriting="search" in environment,
         )
         context.put(target, output, canonical=True)
     return PathInfo(
@@ -270,6 +273,16 @@ def _debian_interpreter(
         return _placed(context, path, derivation, target, {derivation.output_path()})
 
 
+def _libraries(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
+    from envtool.build.closed.libraries import join_libraries
+
+    environment = derivation.environment
+    trees = [context.physical(full) for full in json.loads(environment["packages"])]
+    with scratch(context.store, derivation.name) as target:
+        join_libraries(trees, target, environment["multiarch"])
+        return _placed(context, path, derivation, target, {derivation.output_path()})
+
+
 def _local_interpreter(
     context: Context, path: StorePath, derivation: Derivation, _: Step
 ) -> PathInfo:
@@ -277,6 +290,7 @@ def _local_interpreter(
 
     environment = derivation.environment
     output = derivation.output_path()
+    libraries = environment.get("libraries")
     with scratch(context.store, derivation.name) as target:
         localise(
             context.physical(environment["closed"]),
@@ -286,8 +300,11 @@ def _local_interpreter(
             abi=environment["abi"],
             drivers=json.loads(environment.get("drivers", "{}")),
             patchelf=find_patchelf(context.store.settings.path),
+            libraries=context.physical(libraries) if libraries else None,
         )
         candidates = {output, StorePath.parse_full(environment["closed"])}
+        if libraries:
+            candidates.add(StorePath.parse_full(libraries))
         return _placed(context, path, derivation, target, candidates)
 
 
@@ -460,6 +477,7 @@ _BUILDERS: Mapping[str, _Builder] = {
     UNPACK_STANDALONE: _unpack_standalone,
     INTERPRETER: _interpreter,
     DEBIAN_INTERPRETER: _debian_interpreter,
+    LIBRARIES: _libraries,
     LOCAL_INTERPRETER: _local_interpreter,
     ENVIRONMENT: _environment,
     BUILD: _project,

@@ -82,7 +82,7 @@ def check(
         for each in record.packages
         if each.path is not None
     ]
-    contents = read_wheels(wheels, libraries)
+    contents = read_wheels(wheels, libraries, programs=record.impure)
     needs = judge(contents, libraries_of(python, environ, store=os.path.realpath(settings.store)))
     lacking = lacks(needs)
     attempts: tuple[Attempt, ...] = ()

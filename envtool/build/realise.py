@@ -1,5 +1,6 @@
 """Realise a derivation: make its output valid, doing only what is missing."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,11 +36,24 @@ def realise(
     :raises CollisionError: packages of the environment claim the same files.
     :raises BuildError: a build failed.
     """
-    output = derivations[wanted].output_path()
+    realise_all(store, fetcher, reporter, derivations, [wanted], jobs=jobs)
+    return derivations[wanted].output_path()
+
+
+def realise_all(
+    store: Store,
+    fetcher: "Fetcher | None",
+    reporter: Reporter,
+    derivations: Derivations,
+    wanted: Sequence[StorePath],
+    *,
+    jobs: int,
+) -> None:
+    """Make the outputs of several derivations valid, as `realise` does of one."""
     with store.using():
-        todo = missing(store, derivations, [wanted])
+        todo = missing(store, derivations, wanted)
         if not (todo.fetch or todo.build):
-            return output
+            return
         context = builders.Context(store, fetcher, reporter, derivations)
         if not todo.fetch and all(derivations[path].builder in _QUICK for path in todo.build):
             _keep_derivations(store, derivations)
@@ -49,7 +63,6 @@ def realise(
 
             # Writing hundreds of small files is what the first milliseconds of fetching are for.
             Schedule(context, todo, jobs, partial(_keep_derivations, store, derivations)).run()
-    return output
 
 
 def _keep_derivations(store: Store, derivations: Derivations) -> None:

@@ -22,7 +22,7 @@ from envtool.errors import WheelError
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
 from envtool.machine.sharing.twin import Twin
-from envtool.sources import elf
+from envtool.sources import elf, elf_edit
 from envtool.sources.wheel import CHUNK, Member, Wheel
 from envtool.values import value
 
@@ -51,19 +51,24 @@ def unpack(
     older: str | None = None,
     *,
     refused: tuple[str, ...] = (),
+    inheriting: bool = False,
 ) -> Unpacked:
     """Write the wheel at `path` to the new folder `target`, in canonical form.
 
     `filename` is the wheel's own (PEP 427) name. `on_bytes` hears the bytes written. `older` is
     the store object of another version: files that are the same there become links to them.
-    No file may have one of the `refused` texts in it.
+    No file may have one of the `refused` texts in it. With `inheriting`, its libraries look where
+    those that load them do, too (`sources.elf_edit`).
 
     :raises WheelError: the wheel must not be unpacked; what was written stays for the caller to
         remove.
     """
     with Wheel(path, filename) as wheel:
         tree = _tree(wheel)
-        writer = _Writer(wheel, _folders(wheel), on_bytes, target, older, Finder(refused))
+        finder = Finder(refused)
+        writer = _Writer(
+            wheel, _folders(wheel), on_bytes, target, older, finder, inheriting=inheriting
+        )
         index = _index(wheel, tree)
         tree[INDEX] = b""  # its contents depend on the ELF files seen; it sorts last
         writer.write(tree, index)
@@ -144,6 +149,7 @@ class _Writer:
     target: str
     older: str | None
     finder: Finder
+    inheriting: bool = False
     sink: nar.HashingSink = field(default_factory=nar.HashingSink)
     modes_hold: bool = False
     """Whether files get the modes they are made with: no umask or ACL takes a bit of them."""
@@ -186,6 +192,8 @@ class _Writer:
         executable = member.executable or member.place.startswith("scripts/")
         is_small = member.size <= CHUNK
         pieces = iter((self.wheel.whole(member),)) if is_small else self.wheel.read(member)
+        if self.inheriting:
+            pieces = _inheriting(pieces)
         first = self._file(path, opening, member.size, pieces, executable=executable)
         if first.startswith(elf.MAGIC) and member.place.startswith(SITE):
             self._look_at_elf(first if is_small else None, path, member.place)
@@ -297,3 +305,13 @@ def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def _inheriting(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a file's pieces, or the whole of a library whose search path is changed."""
+    first = next(pieces, b"")
+    if first.startswith(elf.MAGIC):
+        yield elf_edit.inheriting(b"".join((first, *pieces)))
+    else:
+        yield first
+        yield from pieces

@@ -60,6 +60,7 @@ class Workers:
         older: str | None = None,
         *,
         refused: tuple[str, ...] = (),
+        inheriting: bool = False,
     ) -> Unpacked:
         """Do what `envtool.build.unpack.unpack` does, in one of the workers.
 
@@ -69,7 +70,9 @@ class Workers:
         """
         worker = self._idle.get()
         try:
-            return worker.unpack(path, filename, target, on_bytes, older, refused=refused)
+            return worker.unpack(
+                path, filename, target, on_bytes, older, refused=refused, inheriting=inheriting
+            )
         finally:
             self._idle.put(worker)
 
@@ -106,12 +109,14 @@ class _Worker:
         older: str | None = None,
         *,
         refused: tuple[str, ...] = (),
+        inheriting: bool = False,
     ) -> Unpacked:
         asked, answers = self._process.stdin, self._process.stdout
         assert asked is not None
         assert answers is not None
         try:
-            asked.write(json.dumps([path, filename, target, older, refused]).encode() + b"\n")
+            words = [path, filename, target, older, refused, inheriting]
+            asked.write(json.dumps(words).encode() + b"\n")
             asked.flush()
             for line in answers:
                 kind, *rest = json.loads(line)
@@ -152,7 +157,7 @@ def serve() -> None:
 
 
 def _answer(asked: list[Any], out: IO[bytes]) -> list[Any]:
-    path, filename, target, older, refused = asked
+    path, filename, target, older, refused, inheriting = asked
     pending = 0
 
     def on_bytes(count: int) -> None:
@@ -163,7 +168,15 @@ def _answer(asked: list[Any], out: IO[bytes]) -> list[Any]:
             pending = 0
 
     try:
-        unpacked = unpack(path, filename, target, on_bytes, older, refused=tuple(refused))
+        unpacked = unpack(
+            path,
+            filename,
+            target,
+            on_bytes,
+            older,
+            refused=tuple(refused),
+            inheriting=inheriting,
+        )
     except WheelError as error:
         return ["wheel", error.message, error.hint]
     except OSError as error:

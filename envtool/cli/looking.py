@@ -3,6 +3,8 @@
 import difflib
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import NoReturn
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
@@ -32,9 +34,10 @@ def add_commands(commands: "Commands[Parser]") -> None:
         _run_why,
         summary="say what requires a package",
         text="""
-        Shows each chain that leads from a requirement of the declaration down to the package.
+        Shows each chain that leads from a requirement of the declaration down to the package,
+        which may be one of Debian that is there for its libraries.
         """,
-        examples=[("envtool why six", "")],
+        examples=[("envtool why six", ""), ("envtool why libgl1", "which wheel needs a library")],
     )
     completed_by(parser.add_argument("name", metavar="NAME", help="name of a package"), "packages")
 
@@ -54,11 +57,21 @@ def _run_why(session: Session, arguments: Namespace) -> int:
     chains = workspace.why(project, arguments.name)
     if not chains:
         _refuse(arguments.name, [package.name for package in workspace.tree(project)])
+    asked = workspace.asked_libraries(project)
     if session.terminal.json:
-        shape = {"name": arguments.name, "chains": [list(chain) for chain in chains]}
+        pairs = dict.fromkeys(pair for chain in chains for pair in pairwise(chain))
+        shape = {
+            "name": arguments.name,
+            "chains": [list(chain) for chain in chains],
+            "libraries": [
+                {"by": pair[0], "package": pair[1], "sonames": list(asked[pair])}
+                for pair in pairs
+                if pair in asked
+            ],
+        }
         session.terminal.result_json(shape)
     else:
-        session.terminal.result("\n".join(map(_chain_text, chains)))
+        session.terminal.result("\n".join(_chain_text(chain, asked) for chain in chains))
     return 0
 
 
@@ -70,7 +83,11 @@ def _refuse(name: str, known: list[str]) -> NoReturn:
     )
 
 
-def _chain_text(chain: tuple[str, ...]) -> str:
+def _chain_text(chain: tuple[str, ...], asked: Mapping[tuple[str, str], tuple[str, ...]]) -> str:
     if len(chain) == 1:
         return f"{chain[0]}: the declaration asks for it"
-    return " -> ".join(chain)
+    shown = [chain[0]]
+    for pair in pairwise(chain):
+        sonames = f" ({', '.join(asked[pair])})" if pair in asked else ""
+        shown.append(f"{pair[1]}{sonames}")
+    return " -> ".join(shown)

@@ -8,7 +8,9 @@ locks reads as what changed.
 `[tool.envtool]` stands before the packages: `declaration` (digest of what the lock answers),
 `direct` (the names the declaration asks for itself) and the `python` table. After the packages
 comes one `builds` table per source package with what its build back end needs, and at the end,
-if the interpreter is one of our own, the `debian` table with the packages that it is made of.
+if the interpreter is one of our own, the `debian` table with the packages that it is made of
+(`interpreter`), those with libraries that wheels need, with who asked for what (`libraries`), and
+the names of wheels whose libraries look where the interpreter does (`inheriting`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +21,7 @@ from envtool.formats.locked import (
     BuildRequirements,
     Directory,
     Lock,
+    LockedLibrary,
     LockedPackage,
     LockedPython,
     Pins,
@@ -33,6 +36,7 @@ __all__ = [
     "BuildRequirements",
     "Directory",
     "Lock",
+    "LockedLibrary",
     "LockedPackage",
     "LockedPython",
     "Pins",
@@ -56,12 +60,17 @@ def _array(key: str, items: Iterable[str]) -> Iterator[str]:
         yield "\n".join([f"{key} = [", *lines, "]"])
 
 
-def _inline(**entries: str | int | bool | None) -> str:
+def _inline(**entries: str | int | bool | Sequence[str] | None) -> str:
     parts = []
     for key, value in entries.items():
         if value is None or value is False:
             continue
-        shown = _quote(value) if isinstance(value, str) else str(value).lower()
+        if isinstance(value, str):
+            shown = _quote(value)
+        elif isinstance(value, int):
+            shown = str(value).lower()
+        else:
+            shown = f"[{', '.join(map(_quote, value))}]"
         parts.append(f"{key.replace('_', '-')} = {shown}")
     return f"{{ {', '.join(parts)} }}"
 
@@ -136,8 +145,14 @@ def _debian(python: LockedPython) -> Iterator[str]:
     if python.pins.packages:
         from envtool.formats.debian.package import render_locked
 
-        tables = (_inline(**render_locked(package)) for package in python.pins.packages)
-        yield "\n".join(["[tool.envtool.debian]", *_array("interpreter", tables)])
+        pins = python.pins
+        tables = (_inline(**render_locked(package)) for package in pins.packages)
+        lines = ["[tool.envtool.debian]", *_array("interpreter", tables)]
+        lines += _array(
+            "libraries",
+            (_inline(**render_locked(each.package), asked=each.asked) for each in pins.libraries),
+        )
+        yield "\n".join([*lines, *_array("inheriting", map(_quote, pins.inheriting))])
 
 
 def _builds(builds: Sequence[BuildRequirements]) -> Iterator[str]:

@@ -55,15 +55,23 @@ def read_pinned(text: str, path: str) -> "Pins":
 
     from envtool.formats import standalone
     from envtool.formats.debian.package import read_locked
-    from envtool.formats.locked import Pins
+    from envtool.formats.locked import LockedLibrary, Pins
 
     try:
         python = tomllib.loads(text.partition(_PACKAGES)[0])["tool"]["envtool"]["python"]
-        tables = tomllib.loads(text.partition(_DEBIAN)[2])["interpreter"]
+        debian = tomllib.loads(text.partition(_DEBIAN)[2])
         archive = None
         if python["source"] == "standalone":
             archive = standalone.read_locked(python["archive"])
-        return Pins(tuple(map(read_locked, tables)), archive)
+        return Pins(
+            tuple(map(read_locked, debian["interpreter"])),
+            archive,
+            tuple(
+                LockedLibrary(read_locked(each), tuple(map(str, each["asked"])))
+                for each in debian.get("libraries", ())
+            ),
+            tuple(map(str, debian.get("inheriting", ()))),
+        )
     except (tomllib.TOMLDecodeError, FormatError, LookupError, TypeError, AttributeError):
         return _parsed(text, path).python.pins
 

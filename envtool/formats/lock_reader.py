@@ -10,6 +10,7 @@ from envtool.formats.locked import (
     BuildRequirements,
     Directory,
     Lock,
+    LockedLibrary,
     LockedPackage,
     LockedPython,
     Pins,
@@ -49,6 +50,13 @@ class _Reader:
         elif required:
             self.fault(where, f"{key} is missing")
         return None
+
+    def strings(self, table: Table, key: str, where: str) -> list[str]:
+        value = table.get(key, [])
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return value
+        self.fault(where, f"{key} is not an array of texts")
+        return []
 
     def tables(self, table: Table, key: str, where: str) -> list[Table]:
         value = table.get(key, [])
@@ -208,7 +216,7 @@ class _Reader:
         pins = Pins()
         if source in {"debian", "standalone"}:
             archive = self.archive(table, where) if source == "standalone" else None
-            pins = Pins(self.debian(ours, source), archive)
+            pins = self.pins(ours, source, archive)
         return LockedPython(version, implementation, platform, pins)
 
     def archive(self, python: Table, where: str) -> "StandaloneArchive | None":
@@ -222,21 +230,34 @@ class _Reader:
                 self.fault(where, line)
         return None
 
-    def debian(self, ours: Table, source: str) -> "tuple[DebianPackage, ...]":
-        from envtool.formats.debian.package import read_locked
-
+    def pins(self, ours: Table, source: str, archive: "StandaloneArchive | None") -> Pins:
         where = "tool.envtool.debian"
-        tables = self.tables(self.table(ours, "debian", "tool.envtool") or {}, "interpreter", where)
+        debian = self.table(ours, "debian", "tool.envtool") or {}
+        tables = self.tables(debian, "interpreter", where)
         if not tables:
             self.fault(where, f"interpreter names no packages, but python.source is {source}")
-        found = []
-        for table in tables:
-            try:
-                found.append(read_locked(table))
-            except FormatError as error:
-                for line in str(error).splitlines():
-                    self.fault(where, line)
-        return tuple(found)
+        libraries = self.tables(debian, "libraries", where)
+        return Pins(
+            tuple(filter(None, (self.debian(table, where) for table in tables))),
+            archive,
+            tuple(filter(None, (self.library(table, where) for table in libraries))),
+            tuple(self.strings(debian, "inheriting", where)),
+        )
+
+    def library(self, table: Table, where: str) -> LockedLibrary | None:
+        package = self.debian(table, where)
+        asked = self.strings(table, "asked", where)
+        return LockedLibrary(package, tuple(asked)) if package else None
+
+    def debian(self, table: Table, where: str) -> "DebianPackage | None":
+        from envtool.formats.debian.package import read_locked
+
+        try:
+            return read_locked(table)
+        except FormatError as error:
+            for line in str(error).splitlines():
+                self.fault(where, line)
+        return None
 
     def foreign_feature(self, document: Table) -> str:
         bounds = self.text(document, "requires-python", "requires-python") or ""

@@ -64,13 +64,26 @@ class LockedPackage:
 
 
 @value
+class LockedLibrary:
+    """A package of Debian that has libraries which packages of the lock need."""
+
+    package: "DebianPackage"
+    asked: tuple[str, ...]
+    """Who asks, and for what: `opencv-python libGL.so.1`, `libgl1 libGLX.so.0`; sorted."""
+
+
+@value
 class Pins:
-    """What an interpreter of our own is made of; nothing for the host's."""
+    """What an interpreter of our own is made of, and what it finds; nothing for the host's."""
 
     packages: "tuple[DebianPackage, ...]" = ()
     """Of Debian, by name."""
     archive: "StandaloneArchive | None" = None
     """None: the interpreter is one of Debian's, if there are packages."""
+    libraries: tuple[LockedLibrary, ...] = ()
+    """Those that wheels need and the interpreter is not made of; by name."""
+    inheriting: tuple[str, ...] = ()
+    """Packages whose libraries look where the interpreter's program does, too; sorted."""
 
     @property
     def source(self) -> Literal["host", "debian", "standalone"]:

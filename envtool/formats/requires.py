@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from envtool.formats.generation import Package
-from envtool.formats.locked import Lock
+from envtool.formats.locked import Lock, LockedLibrary
 
 
 def locked_packages(lock: Lock) -> list[Package]:
@@ -19,6 +19,59 @@ def locked_packages(lock: Lock) -> list[Package]:
         )
         for package in lock.packages
     ]
+
+
+DECLARED = "the declaration"
+"""Who asks for the libraries that the declaration names itself."""
+
+
+def askers(libraries: Sequence[LockedLibrary]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return which sonames somebody (a wheel, or another library's package) asks a package for."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for library in libraries:
+        for asked in library.asked:
+            who, _, soname = asked.rpartition(" ")
+            key = (who, library.package.name)
+            found[key] = (*found.get(key, ()), soname)
+    return found
+
+
+def with_libraries(
+    packages: Sequence[Package], libraries: Sequence[LockedLibrary]
+) -> list[Package]:
+    """Return the packages and those of Debian whose libraries they need, with who needs which.
+
+    Where one of Debian has the name of a Python package, that one is meant.
+    """
+    names = {package.name for package in packages}
+    asking = askers(libraries)
+    new = [each.package for each in libraries if each.package.name not in names]
+    needs: dict[str, list[str]] = {}
+    for who, name in asking:
+        needs.setdefault(who, []).append(name)
+    found = [
+        Package(
+            name=package.name,
+            version=package.version,
+            path=package.path,
+            size=package.size,
+            direct=package.direct,
+            requires=(*package.requires, *needs.get(package.name, ())),
+        )
+        for package in packages
+    ]
+    found += [
+        Package(
+            name=package.name,
+            version=package.version,
+            path=None,
+            size=None,
+            direct=(DECLARED, package.name) in asking,
+            requires=needs.get(package.name, ()),
+        )
+        for package in new
+    ]
+    return found
 
 
 def chains(packages: Sequence[Package], wanted: str) -> list[tuple[str, ...]]:

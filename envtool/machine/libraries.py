@@ -12,6 +12,7 @@ from envtool.errors import FormatError
 from envtool.formats.loader_cache import parse
 from envtool.sources.binaries import read_file
 from envtool.sources.elf import Elf, Target
+from envtool.values import replace
 
 __all__ = ["Libraries", "libraries_of"]
 
@@ -39,9 +40,12 @@ class Libraries:
         first: Sequence[str] = (),
         cache: Mapping[str, Sequence[str]] | None = None,
         last: Sequence[str] = (),
+        beside: Sequence[str] = (),
     ) -> None:
         self.program = program
         """Absolute path, links resolved."""
+        self.beside = tuple(beside)
+        """Folders that the program's own DT_RPATH will lead to, and what is in them looks into."""
         self._first = tuple(first)
         self._cache = cache or {}
         self._last = tuple(last)
@@ -50,7 +54,10 @@ class Libraries:
     def open(self, path: str) -> Elf | None:
         """Return what the file at an absolute path says; None when it is no ELF file."""
         if path not in self._read:
-            self._read[path] = read_file(path)
+            elf = read_file(path)
+            if elf and elf.dynamic and path.startswith(self.beside):
+                elf = replace(elf, dynamic=replace(elf.dynamic, rpath=(), runpath=None))
+            self._read[path] = elf
         return self._read[path]
 
     def find_first(self, soname: str, target: Target) -> str | None:

@@ -19,7 +19,7 @@ from envtool.machine.settings import Settings
 from envtool.plan.chosen import Chosen, closed_interpreter, host_interpreter, pin
 from envtool.reporting import Reporter, Step
 from envtool.sources.interpreter import Interpreter
-from envtool.values import value
+from envtool.values import replace, value
 
 if TYPE_CHECKING:
     from envtool.formats.lock import Lock
@@ -35,14 +35,34 @@ class Answer:
     digest: str
     """Of what the lock answers."""
     lock_text: str
-    changed: bool
-    """The lock is not the written one."""
+    written: str | None
+    """The lock as it stands in its file; None: there is none, or it is to be replaced."""
     python: Chosen
+    resolved: bool
+    """The lock was made just now: which libraries it needs is yet to be seen (`completed`)."""
 
     @property
     def interpreter(self) -> Interpreter:
         """The interpreter, which need not be realised yet."""
         return self.python.interpreter
+
+    @property
+    def changed(self) -> bool:
+        """Say whether the lock is not the written one."""
+        return self.lock_text != self.written
+
+    def completed(self, settings: Settings, pins: Pins) -> "Answer":
+        """Return the answer with what its interpreter is made of, and finds, as it is now known."""
+        from envtool.formats import lock as locks
+
+        lock = self.lock()
+        whole = replace(lock, python=replace(lock.python, pins=pins))
+        return replace(
+            self,
+            lock_text=locks.render(whole),
+            python=closed_interpreter(settings, pins, host_drivers=self.declaration.host_drivers),
+            resolved=False,
+        )
 
     def lock(self) -> "Lock":
         """Return the lock, parsed."""
@@ -108,6 +128,7 @@ def answer(
         if declaration.host_drivers and not python.drivers:
             reporter.note("gpu.host-drivers: this machine has no libraries of a GPU driver")
     lock_text = written
+    resolved = False
     if must_resolve or (request.repair and head and head.python != python.interpreter.feature):
         lock_text = _resolve(
             settings,
@@ -118,14 +139,16 @@ def answer(
             previous=_previous(written, place, request),
             request=request,
         )
+        resolved = True
     assert lock_text is not None, "either written or resolved"
     return Answer(
         declaration=declaration,
         text=projects.declaration_text(project.path, project.kind, text=whole),
         digest=digest,
         lock_text=lock_text,
-        changed=lock_text != written,
+        written=written,
         python=python,
+        resolved=resolved,
     )
 
 

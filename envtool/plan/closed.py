@@ -20,6 +20,7 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.plan.instantiate import (
     DEBIAN_INTERPRETER,
     FETCH,
+    LIBRARIES,
     LOCAL,
     LOCAL_INTERPRETER,
     UNPACK_DEB,
@@ -40,8 +41,10 @@ __all__ = [
     "ALIASES",
     "ClosedPython",
     "add_closed_interpreter",
+    "add_deb",
     "describe",
     "find_packages",
+    "multiarch_of",
     "pin_interpreter",
     "pin_standalone",
 ]
@@ -260,7 +263,7 @@ def add_closed_interpreter(
     """
     machine, abi = _machine(python)
     system = f"{machine}-linux"
-    unpacked = [_unpack(made, package) for package in python.packages]
+    unpacked = [add_deb(made, package) for package in python.packages]
     if python.pins.archive is not None:
         unpacked.append(_unpack_standalone(made, python.pins.archive))
     variables = {
@@ -277,22 +280,50 @@ def add_closed_interpreter(
     }
     if drivers:
         variables["drivers"] = json.dumps(dict(drivers), sort_keys=True)
+    inputs = [closed]
+    if python.pins.libraries:
+        inputs.append(_add_libraries(made, python, system))
+        variables["libraries"] = made.output(inputs[-1]).full()
     name = store_name(f"cpython-{python.version}-local")
-    return made.add(derivation(name, LOCAL_INTERPRETER, variables, [closed], system=system))
+    return made.add(derivation(name, LOCAL_INTERPRETER, variables, inputs, system=system))
+
+
+def _add_libraries(made: Instantiation, python: ClosedPython, system: str) -> StorePath:
+    """Add what joins the libraries that wheels need."""
+    unpacked = [add_deb(made, each.package) for each in python.pins.libraries]
+    variables = {
+        "packages": json.dumps([made.output(path).full() for path in unpacked]),
+        "multiarch": multiarch_of(python.packages),
+    }
+    return made.add(derivation("libraries", LIBRARIES, variables, unpacked, system=system))
+
+
+def multiarch_of(packages: Sequence[DebianPackage]) -> str:
+    """Return the word in folders of libraries, `x86_64-linux-gnu`, for an interpreter's packages.
+
+    :raises InterpreterError: the architecture is not supported.
+    """
+    return _multiarch(ClosedPython(Pins(tuple(packages))).architecture)[1]
 
 
 def _machine(python: ClosedPython) -> tuple[str, str]:
     """Return the machine, and the ABI in the names of extension modules."""
-    machine, multiarch = _MACHINES.get(python.architecture, ("", ""))
-    if not machine:
-        raise InterpreterError(
-            f"Debian's interpreters for {python.architecture} are not supported; "
-            f"expected one of {', '.join(sorted(_MACHINES))}"
-        )
+    machine, multiarch = _multiarch(python.architecture)
     return machine, f"cpython-{python.feature.replace('.', '')}-{multiarch}"
 
 
-def _unpack(made: Instantiation, package: DebianPackage) -> StorePath:
+def _multiarch(architecture: str) -> tuple[str, str]:
+    machine, multiarch = _MACHINES.get(architecture, ("", ""))
+    if not machine:
+        raise InterpreterError(
+            f"Debian's interpreters for {architecture} are not supported; "
+            f"expected one of {', '.join(sorted(_MACHINES))}"
+        )
+    return machine, multiarch
+
+
+def add_deb(made: Instantiation, package: DebianPackage) -> StorePath:
+    """Add a package of Debian and return the `.drv` path of what unpacks it."""
     digest = Hash("sha256", bytes.fromhex(package.sha256))
     variables = {
         # Where it can be had is each machine's own affair: mirrors come and go.

@@ -66,7 +66,8 @@ class Gatherer:
     ) -> Selected:
         if artifact is not None and artifact.path is not None:
             artifact = replace(artifact, path=self._existing(package, artifact.path))
-        selected = Selected(package, artifact)
+        inheriting = package.name in lock.python.pins.inheriting
+        selected = Selected(package, artifact, inheriting=inheriting)
         if artifact is not None and artifact.filename.endswith(".whl"):
             return selected
         tools = replace(lock, packages=builds.get(package.name, ()), builds=())

@@ -27,6 +27,7 @@ UNPACK_DEB = "builtin:unpack-deb"
 UNPACK_STANDALONE = "builtin:unpack-standalone"
 INTERPRETER = "builtin:host-interpreter"
 DEBIAN_INTERPRETER = "builtin:debian-interpreter"
+LIBRARIES = "builtin:debian-libraries"
 LOCAL_INTERPRETER = "builtin:local-interpreter"
 ENVIRONMENT = "builtin:environment"
 BUILD = "builtin:build-project"
@@ -38,7 +39,8 @@ VERSIONS = {
     UNPACK_DEB: "1",
     UNPACK_STANDALONE: "1",
     INTERPRETER: "1",
-    DEBIAN_INTERPRETER: "1",
+    DEBIAN_INTERPRETER: "2",
+    LIBRARIES: "1",
     LOCAL_INTERPRETER: "1",
     ENVIRONMENT: "2",
     BUILD: "1",
@@ -60,6 +62,8 @@ class Selected:
     fingerprint: str | None = None
     """Of an editable project's metadata files, so that their change builds it again."""
     build_requirements: tuple["Selected", ...] = ()
+    inheriting: bool = False
+    """Its libraries look where the interpreter's program does, too."""
 
     @property
     def is_fixed(self) -> bool:
@@ -217,7 +221,7 @@ def _package(
 ) -> StorePath:
     artifact = selected.artifact
     if artifact is not None and artifact.filename.endswith(".whl"):
-        return _unpack(made, selected.package, artifact)
+        return _unpack(made, selected.package, artifact, inheriting=selected.inheriting)
     return _build(made, selected, python, interpreter)
 
 
@@ -241,9 +245,13 @@ def _file_url(path: str) -> str:
     return f"file:{quote(path)}"
 
 
-def _unpack(made: Instantiation, package: "LockedPackage", artifact: "Artifact") -> StorePath:
+def _unpack(
+    made: Instantiation, package: "LockedPackage", artifact: "Artifact", *, inheriting: bool
+) -> StorePath:
     fetch = _fetch(made, artifact)
     variables = {"src": made.output(fetch).full(), "wheel": artifact.filename}
+    if inheriting:
+        variables["search"] = "inherited"
     name = store_name(f"{package.name}-{package.version or '0'}")
     return made.add(derivation(name, UNPACK, variables, [fetch]))
 

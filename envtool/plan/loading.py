@@ -95,7 +95,7 @@ class Loader:
         elf = machine.open(machine.program)
         if elf is not None:
             node = Node(machine.program, elf, None)
-            self.program = Loaded(node, _rpath(node))
+            self.program = Loaded(node, _rpath(node) + machine.beside)
             self.base = self._load(self.program, {})[0]
 
     def load(self, root: Node) -> tuple[dict[str, Node], dict[tuple[Node, str], Found | None]]:

@@ -11,14 +11,26 @@ from mmap import mmap
 
 from envtool.values import value
 
-__all__ = ["MAGIC", "Dynamic", "Elf", "Target", "Wanted", "dynamic", "read"]
+__all__ = [
+    "DT_RPATH",
+    "DT_RUNPATH",
+    "MAGIC",
+    "Dynamic",
+    "Elf",
+    "Target",
+    "Wanted",
+    "dynamic",
+    "read",
+    "search_tags",
+]
 
 _WIDE, _NARROW = 2, 1
 _IDENT_SIZE = 16
 _HEADER_SIZE = 64
 MAGIC = b"\x7fELF"
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
-_DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 14, 15, 29
+_DT_NEEDED, _DT_STRTAB, _DT_SONAME = 1, 5, 14
+DT_RPATH, DT_RUNPATH = 15, 29
 _DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = (0x6FFFFFFC + each for each in range(4))
 _VER_BASE, _VER_WEAK = 1, 2
 _MOST_SEGMENTS = 4096
@@ -155,6 +167,24 @@ def read(data: bytes | mmap) -> Elf | None:
         return None
 
 
+def search_tags(data: bytes) -> list[tuple[int, int, str]]:
+    """Return the tags of search paths: which, where in the file, and in which form (`struct`)."""
+    layout = _layout_of(data)
+    if layout is None:
+        return []
+    form = layout.entry.format[:2]
+    found = []
+    try:
+        for kind, offset, _, size in _segments(data, layout):
+            if kind == _PT_DYNAMIC:
+                for number, (tag, _) in enumerate(_entries(data, layout, offset, size)):
+                    if tag in {DT_RPATH, DT_RUNPATH}:
+                        found.append((tag, offset + number * layout.entry.size, form))
+    except _DAMAGE:
+        return []
+    return found
+
+
 def _layout_of(data: bytes | mmap) -> _Layout | None:
     if data[:4] != MAGIC or len(data) < _HEADER_SIZE:
         return None
@@ -208,8 +238,8 @@ class _Section:
         return Dynamic(
             needed=tuple(self._texts(_DT_NEEDED)),
             soname=next(iter(self._texts(_DT_SONAME)), None),
-            rpath=_folders(self._texts(_DT_RPATH)) or (),
-            runpath=_folders(self._texts(_DT_RUNPATH)),
+            rpath=_folders(self._texts(DT_RPATH)) or (),
+            runpath=_folders(self._texts(DT_RUNPATH)),
         )
 
     def wanted(self) -> Iterator[Wanted]:

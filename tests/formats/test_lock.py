@@ -16,6 +16,7 @@ from envtool.formats.lock import (
     BuildRequirements,
     Directory,
     Lock,
+    LockedLibrary,
     LockedPackage,
     LockedPython,
     Pins,
@@ -154,6 +155,46 @@ def test_the_pins_of_debian_are_found_in_a_lock_of_another_layout() -> None:
     moved = render(CLOSED).replace("[tool.envtool.debian]", "[tool.envtool.'debian']")
 
     assert read_pinned(moved, "pylock.toml") == CLOSED.python.pins
+
+
+COMPLETE = replace(
+    CLOSED,
+    python=replace(
+        PYTHON,
+        pins=Pins(
+            (DEBIAN,),
+            libraries=(
+                LockedLibrary(replace(DEBIAN, name="libgl1"), ("a libGL.so.1", "b libGL.so.1")),
+                LockedLibrary(replace(DEBIAN, name="libglx0"), ("libgl1 libGLX.so.0",)),
+            ),
+            inheriting=("a", "b"),
+        ),
+    ),
+)
+
+
+def test_libraries_that_wheels_need_are_read_back() -> None:
+    text = render(COMPLETE)
+    assert parse(text, path="pylock.toml") == COMPLETE
+    assert read_pinned(text, "pylock.toml") == COMPLETE.python.pins
+    moved = text.replace("[tool.envtool.debian]", "[tool.envtool.'debian']")
+    assert read_pinned(moved, "pylock.toml") == COMPLETE.python.pins
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('asked = ["libgl1 libGLX.so.0"]', "asked = 3", "asked is not an array of texts"),
+        ('inheriting = [\n    "a",', "inheriting = [\n    7,", "inheriting is not an array"),
+        ("libraries = [", "libraries = 7\nother = [", "libraries is not an array of tables"),
+        ('name = "libgl1"', 'name = "/"', "name is '/'"),
+    ],
+)
+def test_a_fault_in_the_libraries_is_named(old: str, new: str, words: str) -> None:
+    text = render(COMPLETE)
+    assert old in text
+    with pytest.raises(LockError, match=re.escape(words)):
+        parse(text.replace(old, new, 1), path="pylock.toml")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from envtool.build.closed.joining import library_folder, library_folders
 from envtool.build.closed.shutting import loader
 from envtool.errors import BuildError
 
-__all__ = ["compile_all", "complete"]
+__all__ = ["SHARED", "compile_all", "complete"]
+
+SHARED = "shared"
+"""A link of the interpreter on this machine: to the libraries that wheels need beside its own."""
 
 _BUNDLE = "usr/share/ca-certificates.crt"
 _AUTHORITIES = "usr/share/ca-certificates"
@@ -51,6 +54,22 @@ def _closed_zones():
 _closed_zones()
 """
 
+_FINDING = f"""
+
+# envtool: libraries of the interpreter's own closure; those of the host could not be loaded.
+def find_library(name):
+    import sys
+    found = []
+    base = os.path.join(sys.base_prefix, "lib")
+    folders = [os.path.join(sys.base_prefix, {SHARED!r}), base]
+    folders += [os.path.join(base, each) for each in os.listdir(base) if each.endswith("-gnu")]
+    for folder in folders:
+        if os.path.isdir(folder):
+            start = "lib" + name + ".so."
+            found += [each for each in os.listdir(folder) if each.startswith(start)]
+    return min(found, key=lambda each: (each.count("."), each), default=None)
+"""
+
 
 def complete(tree: str, feature: str) -> None:
     """Add certificates and time zones to the tree of an interpreter.
@@ -60,6 +79,8 @@ def complete(tree: str, feature: str) -> None:
     stdlib = f"{tree}/usr/lib/python{feature}"
     if not os.path.isfile(f"{stdlib}/os.py"):
         raise BuildError(f"the interpreter's packages have no standard library of Python {feature}")
+    if os.path.isfile(f"{stdlib}/ctypes/util.py"):
+        _append(f"{stdlib}/ctypes/util.py", _FINDING)
     if os.path.isdir(f"{tree}/{_AUTHORITIES}"):
         _bundle(tree)
         _append(f"{stdlib}/ssl.py", _SSL)

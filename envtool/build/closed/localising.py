@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from envtool.build.closed.joining import library_folders
+from envtool.build.closed.libraries import FOLDER
+from envtool.build.closed.library import SHARED
 from envtool.build.closed.shutting import loader
 from envtool.errors import BuildError
 
@@ -48,11 +50,13 @@ def localise(
     abi: str,
     drivers: Mapping[str, str],
     patchelf: str,
+    libraries: str | None = None,
 ) -> None:
     """Make the folder `target`, which will lie at `place`, for the interpreter at `closed`.
 
-    `version` is a full one, `3.13.5`; `abi` the tag in the names of extension modules. `drivers`
-    are libraries of the host that are let through, by name.
+    `version` is a full one, `3.13.5`; `abi` the tag in the names of extension modules. `libraries`
+    is where those lie that wheels need (`build.closed.libraries`). `drivers` are libraries of the
+    host that are let through, by name.
 
     :raises BuildError: patchelf fails.
     """
@@ -60,10 +64,14 @@ def localise(
     name = f"python{feature}"
     os.makedirs(f"{target}/bin")
     folders = list(library_folders(closed))
+    own = loader(folders[0])
+    if libraries is not None:
+        folders.append(f"{libraries}/{FOLDER}")
+        # Where `ctypes.util.find_library` looks; relative, as a sibling in the store.
+        os.symlink(f"../{os.path.basename(libraries)}/{FOLDER}", f"{target}/{SHARED}")
     if drivers:
         _add_drivers(f"{target}/{_DRIVERS}", drivers)
         folders.append(f"{place}/{_DRIVERS}")
-    own = loader(folders[0])
     _patch(f"{closed}/usr/bin/{name}", f"{target}/bin/{name}", own, folders, patchelf)
     for alias in ("python", "python3"):
         os.symlink(name, f"{target}/bin/{alias}")

@@ -23,9 +23,11 @@ _SPACE = UUID("6f1a1f8e-2c43-5c2a-9d6b-5f0e7a3f9b11")
 def render(lock: Lock, name: str, version: str) -> str:
     """Return the bill of what an environment is made of; `version` is envtool's."""
     components = [_component(each) for each in lock.packages]
-    components += [_debian(each) for each in lock.python.pins.packages]
-    if lock.python.pins.archive is not None:
-        components.append(_standalone(lock.python.pins.archive))
+    pins = lock.python.pins
+    components += [_debian(each) for each in pins.packages]
+    components += [_debian(each.package) for each in pins.libraries]
+    if pins.archive is not None:
+        components.append(_standalone(pins.archive))
     bill: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",

@@ -1,0 +1,331 @@
+"""Complete the lock of an environment whose interpreter is Debian's: no library may be missing.
+
+The wheels are fetched and unpacked, which realising the environment would do anyway, and read as
+the dynamic loader would (`plan.loading`). For each library that neither they nor the interpreter
+have, the package of Debian that has it joins the lock; what that needs in turn is found by reading
+it, too. Of Debian's own dependencies only those that are libraries come along: `libgl1` depends on
+43 packages, drivers and a compiler among them, of which its library needs seven.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from envtool.build.closed.joining import library_folders
+from envtool.build.closed.libraries import candidates
+from envtool.build.realise import realise_all
+from envtool.errors import ResolutionError
+from envtool.formats.debian.package import DebianPackage, pin
+from envtool.formats.locked import Lock, LockedLibrary, Pins
+from envtool.machine.debian.archive import Archive, open_archive
+from envtool.machine.debian.providers import Providers
+from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.libraries import Libraries
+from envtool.machine.store import Store
+from envtool.plan.answer import Answer
+from envtool.plan.chosen import Chosen
+from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
+from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
+from envtool.plan.debian.pinning import open_universe
+from envtool.plan.gather import Gatherer
+from envtool.plan.instantiate import Instantiation, add_packages
+from envtool.plan.reading import Unpacked, read_wheels
+from envtool.reporting import Reporter
+from envtool.sources.binaries import Binary, read_file
+from envtool.sources.opened import OPENED
+from envtool.values import replace, value
+
+if TYPE_CHECKING:
+    from envtool.formats.nix.storepath import StorePath
+    from envtool.plan.debian.universe import Universe
+
+__all__ = ["complete"]
+
+_SHOWN = 5
+
+
+def complete(asked: Answer, store: Store, reporter: Reporter) -> Answer:
+    """Return the answer with all libraries in its lock that its wheels need.
+
+    Packages that are built here are not looked into, since nothing of them is there yet. Versions
+    of Debian's packages that the former lock has are kept.
+
+    :raises ResolutionError: nobody has a library, or a version of its symbols, that an import
+        needs; with the wheel, the file and the name of each.
+    :raises FetchError: something cannot be had.
+    """
+    with ExitStack() as stack:
+        fetcher = stack.enter_context(Fetcher(offline=store.settings.offline))
+        stack.enter_context(store.using(reporter.note))
+        return _Completion(asked, store, reporter, fetcher, stack).run()
+
+
+@value
+class _Found:
+    """A library of a package of Debian."""
+
+    package: str
+    path: str
+    """On this machine."""
+
+
+class _Completion:
+    def __init__(
+        self, asked: Answer, store: Store, reporter: Reporter, fetcher: Fetcher, stack: ExitStack
+    ) -> None:
+        self.asked = asked
+        self.store = store
+        self.reporter = reporter
+        self.fetcher = fetcher
+        self.stack = stack
+        self.pins = asked.python.pins
+        self.suite = ClosedPython(self.pins).suite
+        self.multiarch = multiarch_of(self.pins.packages)
+        self.former = {each.package.name: each.package for each in self.pins.libraries}
+        self.unpacked: dict[str, DebianPackage] = {}
+        self.pinned: dict[str, DebianPackage] = {}
+        """Those of the unpacked that are taken."""
+        self.trees: dict[str, str] = {}
+        """Package to where it lies unpacked."""
+        self.asking: dict[str, set[str]] = {}
+        """Package to who asks it for what."""
+        self.found: dict[str, _Found] = {}
+        """By soname."""
+        self.nobody: set[str] = set()
+        """Sonames that the suite does not have."""
+        self._universe: tuple[Universe, str] | None = None
+        self._providers: Providers | None = None
+
+    def run(self) -> Answer:
+        lock = self.asked.lock()
+        names = {package.name for package in lock.packages}
+        # What was opened up once stays so: an unpacked wheel does not tell how it was before.
+        inheriting = set(self.pins.inheriting) & names
+        contents = self._read(lock, inheriting)
+        self.brought = frozenset(_names(contents))
+        while True:
+            lacking = self._judged(contents, inheriting)
+            missing = [one for one in lacking if one.version is None and not is_driver(one.soname)]
+            here = self.own | self.found.keys()
+            shut = {one.wheel for one in missing if one.file and one.soname in here} - inheriting
+            wanted = [one for one in missing if one.soname not in here | self.nobody]
+            if not shut and not wanted:
+                break
+            inheriting |= shut
+            self._find_all(wanted)
+        self._settle(lacking)
+        libraries = tuple(
+            LockedLibrary(self.pinned[name], tuple(sorted(self.asking[name])))
+            for name in sorted(self.pinned)
+        )
+        pins = replace(self.pins, libraries=libraries, inheriting=tuple(sorted(inheriting)))
+        return self.asked.completed(self.store.settings, pins)
+
+    # The wheels and the interpreter
+
+    def _read(self, lock: Lock, inheriting: set[str]) -> tuple[Contents, ...]:
+        """Realise the interpreter and the wheels, and read these."""
+        asked, settings = self.asked, self.store.settings
+        made = Instantiation()
+        bare = Pins(self.pins.packages, self.pins.archive)
+        python = Chosen(asked.interpreter, bare).add(made)
+        closed = next(iter(made.derivations[python].input_derivations))
+        gatherer = Gatherer(
+            store=self.store,
+            folder=os.path.dirname(asked.declaration.path),
+            interpreter=asked.interpreter,
+            offline=settings.offline,
+        )
+        selection = [
+            each
+            for each in gatherer.gather(_with_inheriting(lock, inheriting))
+            if each.artifact is not None and each.artifact.filename.endswith(".whl")
+        ]
+        add_packages(made, selection, python, asked.interpreter)
+        names = [each.package.name for each in selection]
+        self._realise(made, [closed, *(made.packages[name] for name in names)])
+        tree = self.store.physical(made.output(closed))
+        self.folders = library_folders(tree)
+        self.own = frozenset(name for folder in self.folders for name in os.listdir(folder))
+        self.program = f"{tree}/usr/bin/python{asked.interpreter.feature}"
+        wheels = [
+            Unpacked(
+                each.package.name,
+                self.store.physical(made.output(made.packages[each.package.name])),
+                tuple(name for name in each.package.dependencies if name in names),
+            )
+            for each in selection
+        ]
+        return read_wheels(wheels, asked.declaration.libraries, programs=False)
+
+    def _realise(self, made: Instantiation, wanted: "Sequence[StorePath]") -> None:
+        jobs = self.store.settings.jobs
+        realise_all(self.store, self.fetcher, self.reporter, made.derivations, wanted, jobs=jobs)
+
+    def _judged(self, contents: Sequence[Contents], inheriting: set[str]) -> tuple[Need, ...]:
+        beside = list(self.folders)
+        for name in self.pinned:
+            beside += candidates(self.trees[name], self.multiarch)
+        beside += [os.path.dirname(found.path) for found in self.found.values()]
+        machine = Libraries(self.program, beside=tuple(dict.fromkeys(beside)))
+        opened = [_inheriting(each) if each.name in inheriting else each for each in contents]
+        return lacks(judge(opened, machine))
+
+    # Packages of Debian
+
+    def _find_all(self, needs: Iterable[Need]) -> None:
+        """Find who has the libraries, and what those need in turn."""
+        wanted: dict[str, set[str]] = {}
+        spare = {one.soname for one in needs} - {one.soname for one in needs if one.essential}
+        for one in needs:
+            soname = self._alternative(one)
+            if soname is None:
+                self.nobody.add(one.soname)
+            else:
+                wanted.setdefault(soname, set()).add(one.wheel)
+        while wanted:
+            wanted = self._find(wanted, spare)
+
+    def _alternative(self, need: Need) -> str | None:
+        """Return which of the names will do that code opens one of; the first that there is."""
+        names = [need.soname]
+        for opened in OPENED.get(need.wheel, ()) if need.file is None else ():
+            if opened.sonames[0] == need.soname:
+                names = list(opened.sonames)
+        there = self.providers.find(names)
+        return next((name for name in names if name in there), None)
+
+    def _find(self, wanted: Mapping[str, set[str]], spare: set[str]) -> dict[str, set[str]]:
+        """Add the packages that have these, and return what their libraries need and nobody has.
+
+        What only plugins need is left out if it needs in turn what wheels bring: a plugin of Qt
+        for which the wheel has no library would get one of Debian's Qt, beside the wheel's own.
+        """
+        there = self.providers.find(wanted)
+        self.nobody |= wanted.keys() - there.keys()
+        self._unpack({library.package for library in there.values()})
+        needed: dict[str, set[str]] = {}
+        for soname, library in list(there.items()):
+            path = f"{self.trees[library.package]}/{library.path}"
+            if soname in spare and not self.brought.isdisjoint(_needed(path)):
+                self.nobody.add(soname)
+                del there[soname]
+                continue
+            self.found[soname] = _Found(library.package, path)
+            self.pinned[library.package] = self.unpacked[library.package]
+            asking = self.asking.setdefault(library.package, set())
+            asking |= {f"{who} {soname}" for who in wanted[soname]}
+        for soname in there:
+            for each in _needed(self.found[soname].path):
+                if each not in self.own | self.nobody:
+                    if soname in spare:
+                        spare.add(each)
+                    needed.setdefault(each, set()).add(there[soname].package)
+        for soname in needed.keys() & self.found.keys():
+            package = self.found[soname].package
+            others = needed.pop(soname) - {package}
+            self.asking[package] |= {f"{who} {soname}" for who in others}
+        return needed
+
+    def _unpack(self, names: Iterable[str]) -> None:
+        new = sorted(set(names) - self.trees.keys())
+        made = Instantiation()
+        paths = {}
+        for name in new:
+            self.unpacked[name] = self._pin(name)
+            paths[name] = add_deb(made, self.unpacked[name])
+        self._realise(made, list(paths.values()))
+        for name, path in paths.items():
+            self.trees[name] = self.store.physical(made.output(path))
+
+    def _pin(self, name: str) -> DebianPackage:
+        former = self.former.get(name)
+        if former is not None and former.suite == self.suite:
+            return former
+        if self._universe is None:
+            opening = open_universe(self.archive, [self.suite], refresh=False)
+            universe, opened = self.stack.enter_context(opening)
+            self._universe = universe, opened[0].timestamp
+        universe, timestamp = self._universe
+        found = universe.named(name)
+        if not found:
+            raise ResolutionError(
+                f"Debian's index of files names a package {name}, which {self.suite} does not have",
+                hint="envtool lock --upgrade",
+            )
+        return pin(found[0], timestamp)
+
+    @property
+    def providers(self) -> Providers:
+        if self._providers is None:
+            self._providers = Providers(self.archive, self.suite)
+        return self._providers
+
+    @property
+    def archive(self) -> Archive:
+        return open_archive(self.store.settings, self.fetcher)
+
+    # What is left
+
+    def _settle(self, lacking: Sequence[Need]) -> None:
+        """Note what plugins lack; raise if something is missing without which an import fails."""
+        left = [one for one in lacking if not is_driver(one.soname)]
+        fatal = [one for one in left if one.essential]
+        if fatal:
+            lines = dict.fromkeys(f"  {_shown(one)}" for one in fatal)
+            raise ResolutionError(
+                f"packages need libraries that Debian's {self.suite} does not have:\n"
+                + "\n".join(lines),
+                hint="take another version of the package, or name another suite, "
+                'such as interpreter = "debian/testing"',
+            )
+        plugins: dict[str, set[str]] = {}
+        for one in left:
+            plugins.setdefault(one.wheel, set()).add(one.soname)
+        for wheel, sonames in plugins.items():
+            shown = ", ".join(sorted(sonames)[:_SHOWN])
+            more = f" and {len(sonames) - _SHOWN} more" if len(sonames) > _SHOWN else ""
+            self.reporter.note(
+                f"plugins of {wheel} lack {shown}{more}: Debian has none that fits them"
+            )
+
+
+def _with_inheriting(lock: Lock, names: set[str]) -> Lock:
+    pins = replace(lock.python.pins, inheriting=tuple(sorted(names)))
+    return replace(lock, python=replace(lock.python, pins=pins))
+
+
+def _shown(need: Need) -> str:
+    who = f"{need.wheel}: {need.file}" if need.file else f"{need.wheel}, by name"
+    if need.version is None:
+        return f"{who}: {need.soname}"
+    newest = f", which has {need.newest}" if need.newest else ""
+    return f"{who}: {need.version} of {need.soname}{newest}"
+
+
+def _names(contents: Iterable[Contents]) -> Iterator[str]:
+    """Yield the names that the wheels' libraries go by."""
+    for wheel in contents:
+        for binary in wheel.binaries:
+            yield os.path.basename(binary.place)
+            if binary.elf.dynamic and binary.elf.dynamic.soname:
+                yield binary.elf.dynamic.soname
+
+
+def _needed(path: str) -> tuple[str, ...]:
+    elf = read_file(path)
+    return elf.dynamic.needed if elf and elf.dynamic else ()
+
+
+def _inheriting(contents: Contents) -> Contents:
+    """Return the wheel with its libraries looking where those that load them do, too."""
+    return replace(contents, binaries=tuple(map(_with_rpath, contents.binaries)))
+
+
+def _with_rpath(binary: Binary) -> Binary:
+    dynamic = binary.elf.dynamic
+    if dynamic is None or dynamic.runpath is None:
+        return binary
+    changed = replace(dynamic, rpath=dynamic.runpath, runpath=None)
+    return replace(binary, elf=replace(binary.elf, dynamic=changed))
