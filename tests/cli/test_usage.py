@@ -150,5 +150,5 @@ def test_every_command_belongs_to_the_family_that_adds_it() -> None:
 
 def test_help_of_a_family_lists_its_commands_and_nothing_else(envtool: Any) -> None:
     listed = envtool("kernel", "--help").stdout.split("commands:\n")[1].split("\n\n")[0]
-    names = [line.split()[0] for line in listed.splitlines()]
+    names = re.findall(r"^ {2,4}(\S+)", listed, re.MULTILINE)
     assert names == ["COMMAND", "install", "list", "remove"]
