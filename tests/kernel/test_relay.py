@@ -176,6 +176,30 @@ def test_input_interrupt_and_comms_reach_the_kernel_behind(building: "Session", 
     assert "print" in content["matches"]
 
 
+def test_a_question_of_the_debugger_waits_for_the_kernel(building: "Session", gate: Gate) -> None:
+    client = building.client
+    content = {"type": "request", "seq": 1, "command": "debugInfo", "arguments": {}}
+    asked = client.session.msg("debug_request", content)
+    client.control_channel.send(asked)
+    gate.open()
+    answered = client.get_control_msg(timeout=LIMIT)
+    assert answered["parent_header"]["msg_id"] == asked["header"]["msg_id"]
+    assert answered["content"]["body"]["isStarted"] is False
+
+
+def test_a_kernel_behind_keeps_its_environment(
+    workspace: Workspace, building: "Session", gate: Gate, unbuilt: Project
+) -> None:
+    gate.open()
+    building.printed("print(1)")
+    current = workspace.current(unbuilt)
+    assert current is not None
+    profile = workspace.profile(unbuilt).directory
+    for name in os.listdir(profile):
+        os.unlink(f"{profile}/{name}")
+    assert current[1].environment not in dict(workspace.gc_plan().dead)
+
+
 def test_a_kernel_behind_that_dies_ends_the_relay_with_its_code(
     building: "Session", gate: Gate
 ) -> None:
