@@ -21,6 +21,7 @@ __all__ = ["Execution", "perform"]
 
 _LAST_WORDS = 10
 """Seconds that an interrupted run may take to notice."""
+_APART = b"envtool.kernel.apart"
 _SHOWN = 60
 """Characters of a cell that its progress line shows."""
 _LONGEST = 70
@@ -194,7 +195,7 @@ class _Meter:
     """What a cell takes: seconds, and the most memory that its kernel has meanwhile."""
 
     def __init__(self, manager: Any) -> None:
-        self._folder = f"/proc/{manager.provisioner.pid}"
+        self._folder = f"/proc/{_kernel_of(manager.provisioner.pid)}"
         # 5 is the word for: begin to count the peak anew (proc_pid_clear_refs(5)).
         with suppress(OSError), open(f"{self._folder}/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
@@ -209,6 +210,22 @@ class _Meter:
                 (int(words[1]) * 1024 for words in lines if words[:1] == ["VmHWM:"]), None
             )
         return {key: found[key] for key in sorted(found) if found[key] is not None}
+
+
+def _kernel_of(pid: int) -> int:
+    """Return the kernel's process: for an empty root it is a child of the one that was started."""
+    if not _is_starter(pid):
+        return pid
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        children = [int(word) for word in file.read().split()]
+        return next((child for child in children if not _is_starter(child)), pid)
+    return pid
+
+
+def _is_starter(pid: int) -> bool:
+    with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return _APART in file.read().split(b"\0")
+    return False
 
 
 async def _unless(interrupt: asyncio.Event, work: "asyncio.Task[None]") -> None:

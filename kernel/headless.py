@@ -12,12 +12,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from envtool import __version__
-from envtool.errors import EnvtoolError, KernelError
+from envtool.errors import EnvtoolError, KernelError, LockError
 from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.origin import Origin
 from envtool.formats.notebooks.parameters import assignments, defaults, inject
+from envtool.kernel.apart import apart, views_of
 from envtool.kernel.entering import command, program, variables
 from envtool.kernel.execution import Execution, perform
 from envtool.kernel.rehearsal import changes_itself, entered_by, rehearsal
@@ -59,6 +60,10 @@ class Wanted:
     parameters: Mapping[str, Any] = {}
     jobs: int = 1
     """Notebooks at once."""
+    isolated: bool = False
+    """Kernels see the closure, the notebook's folder and a private /tmp, and nothing else."""
+    network: bool = True
+    """Kernels may use the network."""
 
 
 @value
@@ -91,13 +96,7 @@ class Entered:
 
 
 def run_notebook(
-    workspace: Workspace,
-    project: Project,
-    *,
-    output: str | None = None,
-    timeout: int | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    in_place: bool = False,
+    workspace: Workspace, project: Project, wanted: Wanted | None = None
 ) -> NotebookRun:
     """Execute the notebook and write the executed copy, by default beside it.
 
@@ -105,7 +104,7 @@ def run_notebook(
 
     :raises KernelError: a cell fails (the copy is written all the same), or there is no kernel.
     """
-    wanted = Wanted(output, in_place, timeout, parameters or {})
+    wanted = wanted or Wanted()
     with ExitStack() as stack:
         (run,) = _run_all(workspace, [_Task(workspace, project, wanted, stack)], wanted)
     if run.error is not None:
@@ -162,7 +161,7 @@ class _Task:
             notebook,
             stack,
             project=project,
-            timeout=wanted.timeout,
+            wanted=wanted,
             name=os.path.basename(project.path) if several else "",
         )
 
@@ -214,7 +213,7 @@ def execution_of(
     stack: ExitStack,
     *,
     project: Project,
-    timeout: int | None = None,
+    wanted: Wanted,
     name: str = "",
 ) -> Execution:
     """Return what executes a notebook (as nbformat has it) in a generation, its outputs dropped.
@@ -222,11 +221,17 @@ def execution_of(
     `project` is the notebook itself. What has to be undone behind the run is put on the stack.
 
     :raises KernelError: the environment has no kernel.
+    :raises SandboxError: the notebook lies in the root of all, and is to run in an empty one.
     """
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
         cell.outputs, cell.execution_count = [], None
     argv = command(workspace, entered.project, entered.record)
+    if wanted.isolated:
+        views = views_of(workspace, entered.project, entered.record)
+        argv = apart(argv, network=wanted.network, views=views, folder=project.folder)
+    elif not wanted.network:
+        argv = apart(argv, network=False)
     if entered.project == project and any(changes_itself(cell.source) for cell in code):
         text = projects.read_text(project.path)
         acted = rehearsal(workspace, project, entered.record, text, entered.lock)
@@ -235,7 +240,7 @@ def execution_of(
         environ |= entered_by(stand_in, project)
     else:
         environ = variables(workspace, entered.project, entered.number, entered.record, os.environ)
-    return Execution(notebook, argv, environ, project.folder, name=name, timeout=timeout)
+    return Execution(notebook, argv, environ, project.folder, name=name, timeout=wanted.timeout)
 
 
 def _parametrise(workspace: Workspace, notebook: Any, parameters: Mapping[str, Any]) -> None:
@@ -319,10 +324,26 @@ def _declaring(project: Project, text: str) -> Project:
 def _enter(workspace: Workspace, project: Project) -> Entered:
     """Return the current generation if it answers the notebook, else switch to one that does."""
     current, made = workspace.current(project), False
+    _mention_stale_lock(workspace, project)
     if current is None or _outdated(workspace, project, current[1]):
         generation, made = workspace.switch(project, save_lock=False)
         current = generation.number, generation.record
     return Entered(project, *current, _kept_lock(workspace, project), made)
+
+
+def _mention_stale_lock(workspace: Workspace, project: Project) -> None:
+    """Say that a notebook's lock is for another declaration, and will not be followed."""
+    if not project.kind.startswith("notebook"):
+        return
+    if projects.read_lock_text(project.path, project.kind, project.environment) is None:
+        return
+    try:
+        workspace.check_lock(project)
+    except LockError:
+        name = os.path.basename(project.path)
+        workspace.reporter.note(
+            f"note: the lock of {name} is not for its declaration: the copy gets a new one"
+        )
 
 
 def _outdated(workspace: Workspace, project: Project, record: "Record") -> bool:

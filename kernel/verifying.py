@@ -13,7 +13,7 @@ from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.comparing import CellReport, Tolerance, compare_cells
 from envtool.formats.notebooks.origin import Origin, read_origin
 from envtool.kernel.execution import perform
-from envtool.kernel.headless import check_kind, enter, execution_of, nbformat_module
+from envtool.kernel.headless import Wanted, check_kind, enter, execution_of, nbformat_module
 from envtool.machine import project as projects
 from envtool.values import value
 
@@ -55,18 +55,16 @@ def verify_notebooks(
     workspace: "Workspace",
     notebooks: "Sequence[Project]",
     tolerance: Tolerance,
-    *,
-    timeout: int | None = None,
-    jobs: int = 1,
+    wanted: Wanted | None = None,
 ) -> list[Verified]:
-    """Run notebooks again, `jobs` at once, and compare their outputs.
+    """Run notebooks again, and compare their outputs; `wanted` says how, but for what is written.
 
     :raises KernelError: one has no outputs of a run, or was changed since.
     """
-    several = len(notebooks) > 1
+    several, wanted = len(notebooks) > 1, wanted or Wanted()
     with ExitStack() as stack:
-        tasks = [_Task(workspace, each, timeout, stack, several=several) for each in notebooks]
-        if not perform([task.execution for task in tasks], workspace.reporter, jobs=jobs):
+        tasks = [_Task(workspace, each, wanted, stack, several=several) for each in notebooks]
+        if not perform([task.execution for task in tasks], workspace.reporter, jobs=wanted.jobs):
             raise KeyboardInterrupt
     return [task.report(tolerance) for task in tasks]
 
@@ -78,7 +76,7 @@ class _Task:
         self,
         workspace: "Workspace",
         project: "Project",
-        timeout: int | None,
+        wanted: Wanted,
         stack: ExitStack,
         *,
         several: bool,
@@ -97,7 +95,7 @@ class _Task:
             nbformat.reads(text, as_version=4),
             stack,
             project=project,
-            timeout=timeout,
+            wanted=wanted,
             name=name,
         )
 

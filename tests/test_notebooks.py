@@ -11,7 +11,7 @@ import nbformat as untyped
 import pytest
 
 from envtool.formats.notebooks.comparing import Tolerance
-from envtool.kernel.headless import run_notebook
+from envtool.kernel.headless import Wanted, run_notebook
 from envtool.kernel.verifying import verify_notebooks
 from envtool.workspace import Workspace, open_project
 
@@ -43,7 +43,7 @@ def run(workspace: Workspace, tmp_path: Path) -> Any:
         path = FOLDER / f"{name}.ipynb"
         before = path.read_bytes()
         copy = tmp_path / "copy.ipynb"
-        run_notebook(workspace, open_project("/", file=str(path)), output=str(copy))
+        run_notebook(workspace, open_project("/", file=str(path)), Wanted(output=str(copy)))
         assert path.read_bytes() == before
         return read(copy)
 

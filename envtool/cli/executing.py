@@ -12,7 +12,7 @@ from envtool.cli.terminal import duration_text
 from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
-    from envtool.kernel.headless import NotebookRun
+    from envtool.kernel.headless import NotebookRun, Wanted
     from envtool.kernel.verifying import Verified
     from envtool.workspace import Project
 
@@ -42,6 +42,10 @@ def _add_run(family: "Commands[Parser]") -> None:
             (
                 "envtool notebook run --jobs 4 --output results *.ipynb",
                 "into a folder, four at once",
+            ),
+            (
+                "envtool notebook run --isolated --no-network plot.ipynb",
+                "with what it declares alone",
             ),
             ("envtool notebook run -p alpha 0.3 -p lake Ladoga plot.ipynb", "with parameters"),
         ],
@@ -109,6 +113,12 @@ def _take_notebooks(parser: Parser) -> None:
     parser.add_argument(
         "-j", "--jobs", metavar="N", type=_count, default=1, help="notebooks at once (default: 1)"
     )
+    parser.add_argument(
+        "--isolated",
+        action="store_true",
+        help="cells see the closure, the notebook's folder and a private /tmp, nothing else",
+    )
+    parser.add_argument("--no-network", action="store_true", help="cells have no network")
 
 
 def _count(text: str) -> int:
@@ -134,30 +144,29 @@ def _projects(session: Session, arguments: Namespace) -> "list[Project]":
 
 
 def _run_notebooks(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.headless import Wanted, run_notebook, run_notebooks
+    from envtool.kernel.headless import run_notebook, run_notebooks
 
     if arguments.in_place and arguments.output:
         raise UsageError("--in-place and --output exclude each other")
     projects, workspace = _projects(session, arguments), session.workspace()
+    output = arguments.output and os.path.abspath(arguments.output)
     parameters = _parameters(arguments)
+    wanted = _wanted(arguments, output=output, in_place=arguments.in_place, parameters=parameters)
     if len(projects) == 1:
-        done = run_notebook(
-            workspace,
-            projects[0],
-            output=arguments.output,
-            timeout=arguments.timeout,
-            parameters=parameters,
-            in_place=arguments.in_place,
-        )
-        return _report_run(session, done)
-    wanted = Wanted(
-        output=arguments.output and os.path.abspath(arguments.output),
-        in_place=arguments.in_place,
-        timeout=arguments.timeout,
-        parameters=parameters,
-        jobs=arguments.jobs,
-    )
+        return _report_run(session, run_notebook(workspace, projects[0], wanted))
     return _report_runs(session, run_notebooks(workspace, projects, wanted))
+
+
+def _wanted(arguments: Namespace, **more: Any) -> "Wanted":
+    from envtool.kernel.headless import Wanted
+
+    return Wanted(
+        timeout=arguments.timeout,
+        jobs=arguments.jobs,
+        isolated=arguments.isolated,
+        network=not arguments.no_network,
+        **more,
+    )
 
 
 def _parameters(arguments: Namespace) -> dict[str, Any]:
@@ -222,8 +231,7 @@ def _run_verify(session: Session, arguments: Namespace) -> int:
         session.workspace(),
         _projects(session, arguments),
         tolerance,
-        timeout=arguments.timeout,
-        jobs=arguments.jobs,
+        _wanted(arguments),
     )
     terminal = session.terminal
     if terminal.json:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from envtool.machine.sandbox import View
     from envtool.workspace import Project, Record, Workspace
 
-__all__ = ["FLAGS", "Isolation", "add_isolation", "plain_shell", "start", "taken"]
+__all__ = [
+    "FLAGS",
+    "Isolation",
+    "add_isolation",
+    "closure_views",
+    "plain_shell",
+    "start",
+    "taken",
+]
 
 FLAGS = {
     "--isolated": "show the closure, the project and a private /tmp; no HOME, no other processes",
@@ -136,15 +144,15 @@ def start(
         execute(words, environ, fresh=True)
     from envtool.machine.isolating.isolation import Isolated, become_isolated
 
-    views = _views(workspace, project, record, isolation=isolation, system=system)
+    shown = closure_views(workspace, project, record, isolation=isolation, system=system)
     inside = {name: text for name, text in environ.items() if name not in _SOCKETS}
     inside["HOME"] = _home()
     folder = os.getcwd()
     if not (folder + "/").startswith(project.folder + "/"):
         folder = project.folder
-    program = _located(words[0], inside, views)
+    program = _located(words[0], inside, shown)
     become_isolated(
-        Isolated(views, folder, not isolation.no_network), [program, *words[1:]], inside
+        Isolated(shown, folder, not isolation.no_network), [program, *words[1:]], inside
     )
 
 
@@ -176,7 +184,7 @@ def _located(name: str, environ: Mapping[str, str], views: "Sequence[View]") -> 
     )
 
 
-def _views(
+def closure_views(
     workspace: "Workspace",
     project: "Project",
     record: "Record",
@@ -184,6 +192,10 @@ def _views(
     isolation: Isolation,
     system: bool,
 ) -> "tuple[View, ...]":
+    """Return what `--isolated` shows: closure, project's folder, and what a host's Python needs.
+
+    :raises SandboxError: the project's folder is the root of all.
+    """
     from envtool.machine.sandbox import View, host_system
 
     folder = project.folder

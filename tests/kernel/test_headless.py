@@ -1,9 +1,11 @@
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import nbformat as untyped
 import pytest
@@ -16,6 +18,7 @@ from envtool.reporting import SilentReporter
 from envtool.workspace import Project, Workspace, open_project
 
 if TYPE_CHECKING:
+    from conftest import Index
     from kernel.conftest import Declare  # noqa: TID251 - tests/kernel, not kernel/
 
 nbformat: Any = untyped
@@ -135,7 +138,7 @@ def test_a_failing_cell_is_named_and_the_outputs_are_kept(
 def test_a_cell_that_takes_too_long_is_ended(workspace: Workspace, tmp_path: Path) -> None:
     project = write(tmp_path / "tarn.ipynb", BLOCK, "import threading\nthreading.Event().wait()")
     with pytest.raises(KernelError, match="cell 2 failed: it took longer than 1 s"):
-        run_notebook(workspace, project, timeout=1)
+        run_notebook(workspace, project, Wanted(timeout=1))
 
 
 def test_a_kernel_that_dies_is_told(workspace: Workspace, tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_done(
 ) -> None:
     project = write(tmp_path / "tarn.ipynb", BLOCK)
     with pytest.raises(KernelError, match="cannot be written"):
-        run_notebook(workspace, project, output=str(tmp_path / "no" / "folder.ipynb"))
+        run_notebook(workspace, project, Wanted(output=str(tmp_path / "no" / "folder.ipynb")))
     assert workspace.current(project) is None
 
 
@@ -227,7 +230,7 @@ def test_parameters_come_behind_the_defaults_and_are_recorded(
     nbformat.write(made, project.path)
     values = {"depth": 31, "tarn": None}
     watched = Workspace(workspace.settings, notes)
-    copy = read(run_notebook(watched, project, parameters=values).output)
+    copy = read(run_notebook(watched, project, Wanted(parameters=values)).output)
     assert copy.cells[2].source == "# Parameters\ndepth = 31\ntarn = None"
     assert text_of(copy.cells[3]) == "a 31\n"
     assert copy.metadata.envtool.run.parameters == values
@@ -268,12 +271,12 @@ def test_in_place_the_notebook_gets_its_outputs_unless_somebody_else_wrote_it(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     project = write(tmp_path / "tarn.ipynb", BLOCK, "print(6 * 7)")
-    run_notebook(workspace, project, in_place=True)
+    run_notebook(workspace, project, Wanted(in_place=True))
     assert text_of(read(project.path).cells[1]) == "42\n"
     assert os.listdir(tmp_path) == ["tarn.ipynb"]
     write(tmp_path / "tarn.ipynb", BLOCK, "open('tarn.ipynb', 'a').write(' ')")
     with pytest.raises(EnvtoolError, match="changed by somebody else meanwhile"):
-        run_notebook(workspace, project, in_place=True)
+        run_notebook(workspace, project, Wanted(in_place=True))
 
 
 def test_outputs_of_an_earlier_run_do_not_stay_behind_a_failure(
@@ -358,3 +361,95 @@ def test_data_that_a_run_fetches_are_the_notebooks(workspace: Workspace, tmp_pat
     assert "31\n" in text_of(read(run_notebook(workspace, project).output).cells[2])
     kept = Path(f"{workspace.settings.gcroots}/data{project.path}")
     assert [link.name.partition("-")[2] for link in kept.iterdir()] == ["lake.csv"]
+
+
+# Apart from the machine
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_without_network_cells_reach_nobody(
+    isolated: bool, workspace: Workspace, tmp_path: Path, index: "Index"
+) -> None:
+    host, port = urlsplit(index.root).netloc.split(":")
+    reach = (
+        "import socket\n"
+        f"try:\n    socket.create_connection(({host!r}, {port})).close()\n    print('reached')\n"
+        "except OSError as error:\n    print(type(error).__name__)"
+    )
+    project = write(tmp_path / "tarn.ipynb", BLOCK, reach)
+    wanted = Wanted(network=False, isolated=isolated)
+    copy = read(run_notebook(workspace, project, wanted).output)
+    assert text_of(copy.cells[1]) == "ConnectionRefusedError\n"
+    open_to_all = read(run_notebook(workspace, project).output)
+    assert text_of(open_to_all.cells[1]) == "reached\n"
+
+
+def test_isolated_cells_see_their_folder_and_nothing_of_the_home(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "data.txt").write_text("31")
+    look = (
+        "import os, sys\n"
+        "print(open('data.txt').read(), os.path.exists('../outside'), os.listdir('/tmp') != [])\n"
+        "print(os.environ['HOME'], sys.executable)"
+    )
+    cells = [BLOCK, look, "open('made.txt', 'w').write('made')", "x = bytearray(200_000_000)"]
+    project = write(tmp_path / "inside" / "tarn.ipynb", *cells)
+    done = run_notebook(workspace, project, Wanted(isolated=True))
+    copy = read(done.output)
+    environment = workspace.physical(done.environment)
+    assert "31 False " in text_of(copy.cells[1])
+    assert f"/tmp {environment}/bin/python\n" in text_of(copy.cells[1])
+    assert (tmp_path / "inside" / "made.txt").read_text() == "made"
+    assert copy.cells[3].metadata.envtool.memory > 200_000_000
+    assert all(output.get("name") != "stderr" for cell in copy.cells for output in cell.outputs)
+
+
+def test_an_isolated_kernel_ends_with_ctrl_c_and_leaves_nobody(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "ready")
+    cell = "import threading\nopen('ready', 'w').write('now')\nthreading.Event().wait()"
+    write(tmp_path / "tarn.ipynb", BLOCK, cell)
+    argv = [*PROGRAM, "notebook", "run", "--isolated", "tarn.ipynb"]
+    with subprocess.Popen(
+        argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert (tmp_path / "ready").read_text() == "now"
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+
+
+# Bad input
+
+
+def test_what_cannot_be_run_is_told_with_its_place(workspace: Workspace, tmp_path: Path) -> None:
+    two = BLOCK + BLOCK
+    for cell, told in (
+        (two, "a second `# /// script` block"),
+        (BLOCK.replace("dependencies", "dependancies"), "dependancies"),
+        (BLOCK.replace('"six"', '"six"; x'), "not TOML"),
+    ):
+        path = tmp_path / "tarn.ipynb"
+        with pytest.raises(EnvtoolError, match=re.escape(told)) as caught:
+            run_notebook(workspace, write(path, cell))
+        assert f"{path}, cell 1" in caught.value.message
+
+
+def test_a_stale_lock_is_mentioned_and_the_copy_gets_one_that_answers(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    notes = Notes()
+    project = write(tmp_path / "tarn.ipynb", BLOCK)
+    workspace.lock(project)
+    text = Path(project.path).read_text()
+    Path(project.path).write_text(text.replace('[\\"six\\"]', '[\\"six\\", \\"iniconfig\\"]'))
+    done = run_notebook(Workspace(workspace.settings, notes), project)
+    assert "note: the lock of tarn.ipynb is not for its declaration: the copy gets a new one" in (
+        notes.texts
+    )
+    assert 'name = "iniconfig"' in (lock_text(Path(done.output).read_text()) or "")

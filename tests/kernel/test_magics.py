@@ -1,6 +1,7 @@
 """`%envtool` in real kernels."""
 
 import hashlib
+import os
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import pytest
 
 from envtool.formats.declarations.template import template
 from envtool.kernel import kernelspec
-from envtool.kernel.headless import run_notebook
+from envtool.kernel.headless import Wanted, run_notebook
 from envtool.workspace import Project, Workspace, open_project
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def test_outputs_of_another_closure_are_told(
     path = tmp_path / "tarn.ipynb"
     path.write_text(template("tarn", "3.11", "notebook-cell").replace("==3.11.*", ">=3.11"))
     project = open_project("/", file=str(path))
-    made = run_notebook(workspace, project, in_place=True)
+    made = run_notebook(workspace, project, Wanted(in_place=True))
     kernel = start(kernelspec.install(workspace, project).name)
     assert "another closure" not in table(kernel, "status")
     shown(kernel, "%envtool add iniconfig")
@@ -221,3 +222,38 @@ def test_it_costs_a_kernel_little(kernel: "Session") -> None:
     assert (
         kernel.printed(code) == f"{[*expected, 'envtool.magics.program', 'envtool.magics.shown']}\n"
     )
+
+
+def replace_program(kernel: "Session", path: Path, text: str) -> None:
+    """Let the kernel's magics ask a program of ours."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    kernel.printed(f"import os; os.environ['ENVTOOL_PROGRAM'] = {str(path)!r}")
+
+
+def test_an_interrupt_ends_the_program_and_the_kernel_lives(
+    kernel: "Session", tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "ready")
+    os.mkfifo(tmp_path / "never")
+    waits = f"trap 'echo ended > {tmp_path}/told; exit 130' INT\necho $$ > {tmp_path}/ready\n"
+    replace_program(kernel, tmp_path / "program", f"{waits}read x < {tmp_path}/never")
+    message = kernel.client.execute("%envtool add something")
+    assert int((tmp_path / "ready").read_text()) > 1
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client._recv_reply(message, timeout=60)["content"]
+    assert (reply["ename"], reply["evalue"].partition(";")[0]) == ("Refused", "interrupted")
+    assert (tmp_path / "told").read_text() == "ended\n"
+    assert kernel.printed("print(6 * 7)") == "42\n"
+
+
+def test_a_program_that_is_gone_or_talks_nonsense_is_told(
+    kernel: "Session", tmp_path: Path
+) -> None:
+    replace_program(kernel, tmp_path / "program", "echo hello; echo cannot >&2")
+    assert refused(kernel, "%envtool tree") == "envtool: cannot"
+    assert refused(kernel, "%envtool add six") == "envtool: cannot"
+    (tmp_path / "program").unlink()
+    gone = f"envtool: there is no program {tmp_path}/program any more"
+    assert refused(kernel, "%envtool tree") == gone
+    assert refused(kernel, "%envtool add six") == gone

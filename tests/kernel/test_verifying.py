@@ -7,7 +7,7 @@ import pytest
 
 from envtool.errors import KernelError
 from envtool.formats.notebooks.comparing import Tolerance
-from envtool.kernel.headless import run_notebook
+from envtool.kernel.headless import Wanted, run_notebook
 from envtool.kernel.state import State, state_of
 from envtool.kernel.verifying import Verified, verify_notebooks
 from envtool.workspace import Project, Workspace, open_project
@@ -28,7 +28,7 @@ def write(path: Path, *cells: str) -> Project:
 
 def executed(workspace: Workspace, path: Path, *cells: str, output: str | None = None) -> Project:
     """Write and run a notebook, and return the copy's project."""
-    done = run_notebook(workspace, write(path, *cells), output=output)
+    done = run_notebook(workspace, write(path, *cells), Wanted(output=output))
     return open_project("/", file=done.output)
 
 
@@ -136,7 +136,7 @@ def test_the_state_follows_a_notebook_from_declaration_to_outputs(
     locked = state(workspace, project)
     assert locked.lock == "answers"
     assert any(package.startswith("six 1") for package in locked.packages)
-    run_notebook(workspace, project, in_place=True)
+    run_notebook(workspace, project, Wanted(in_place=True))
     ran = state(workspace, project)
     assert (ran.with_outputs, ran.is_present, ran.is_current) == (1, True, True)
     change(project, '[\\"six\\"]', '[\\"six\\", \\"iniconfig\\"]')
