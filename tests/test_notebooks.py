@@ -103,4 +103,4 @@ def test_an_example_comes_out_the_same_again(
     run("generations")
     copy = open_project("/", file=str(tmp_path / "copy.ipynb"))
     (found,) = verify_notebooks(workspace, [copy], Tolerance())
-    assert (found.is_same, found.is_same_closure) == (True, True), found.cells
+    assert (found.is_same, found.is_same_closure) == (True, True), (found.error, found.cells)
