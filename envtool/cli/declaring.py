@@ -207,7 +207,7 @@ def _run_add(session: Session, arguments: Namespace) -> int:
         raise UsageError("add needs a requirement", hint="envtool add numpy")
     if arguments.requirements and arguments.editable:
         raise UsageError("add takes requirements or --editable, one kind at a time")
-    project, workspace = session.project(), session.workspace()
+    project, workspace = session.found_project(), session.workspace()
     editable = bool(arguments.editable)
     words = arguments.editable or arguments.requirements
     return perform_switch(
@@ -216,7 +216,7 @@ def _run_add(session: Session, arguments: Namespace) -> int:
 
 
 def _run_remove(session: Session, arguments: Namespace) -> int:
-    project, workspace = session.project(), session.workspace()
+    project, workspace = session.found_project(), session.workspace()
     return perform_switch(session, project, lambda: workspace.remove(project, arguments.names))
 
 
@@ -226,7 +226,7 @@ def _run_declare(session: Session, arguments: Namespace) -> int:  # noqa: ARG001
             "declare reads a declaration from standard input, which is a terminal",
             hint="envtool declare < FILE",
         )
-    project, workspace = session.project(), session.workspace()
+    project, workspace = session.found_project(), session.workspace()
     try:
         declared = sys.stdin.read()
     except UnicodeDecodeError as error:
@@ -235,7 +235,7 @@ def _run_declare(session: Session, arguments: Namespace) -> int:  # noqa: ARG001
 
 
 def _run_lock(session: Session, arguments: Namespace) -> int:
-    project, workspace, terminal = session.project(), session.workspace(), session.terminal
+    project, workspace, terminal = session.found_project(), session.workspace(), session.terminal
     if arguments.check:
         workspace.check_lock(project)
         return _report_lock(session, {"up_to_date": True}, ["the lock is up to date"])

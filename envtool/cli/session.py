@@ -32,6 +32,13 @@ class Session:
             working_directory(), file=file or options.file, environment=options.environment
         )
 
+    def found_project(self) -> "Project":
+        """Return the project that is about to change, and say which when it lies further up."""
+        project = self.project()
+        if self.options.file is None and project.folder != working_directory():
+            self.terminal.say(f"using {os.path.relpath(project.path)}")
+        return project
+
     def workspace(self) -> "Workspace":
         """Return the workspace, its work shown on the terminal."""
         from envtool.cli.progress import Progress

@@ -83,7 +83,7 @@ def _next_steps(program: str) -> str:
 
 
 def _run_switch(session: Session, arguments: Namespace) -> int:
-    project, workspace, terminal = session.project(), session.workspace(), session.terminal
+    project, workspace, terminal = session.found_project(), session.workspace(), session.terminal
     if not arguments.dry_run:
         return perform_switch(session, project, lambda: workspace.switch(project))
     plan = workspace.plan(project)

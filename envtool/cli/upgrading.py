@@ -74,7 +74,7 @@ def _time(text: str) -> str:
 
 
 def _run_upgrade(session: Session, arguments: Namespace) -> int:
-    project, workspace = session.project(), session.workspace()
+    project, workspace = session.found_project(), session.workspace()
     return perform_switch(
         session,
         project,

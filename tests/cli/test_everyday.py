@@ -377,3 +377,14 @@ def test_a_shell_of_a_named_environment(envtool: Any, offering: Any, place: Any)
     line = 'echo "$ENVTOOL_SHELL"; python -c "import gamma; print(gamma.VERSION)"'
     ended = envtool("-e", "docs", "shell", "--shell", "bash", "--run", line)
     assert ended.stdout.splitlines() == ["demo-project.docs", "1.0"]
+
+
+def test_what_is_found_further_up_is_said(offering: Any, envtool: Any, place: Any) -> None:
+    below = place.project / "a/b"
+    below.mkdir(parents=True)
+    ended = envtool("add", "gamma", cwd=below)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.splitlines()[0] == "using ../../envtool.toml"
+    assert "using" not in envtool("switch").stderr
+    assert "using" not in envtool("-f", "../../envtool.toml", "switch", cwd=below).stderr
+    assert envtool("-q", "switch", cwd=below).stderr == ""
