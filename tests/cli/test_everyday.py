@@ -236,7 +236,8 @@ def test_tree_and_why(envtool: Any, offering: Any) -> None:
     assert below.startswith("└── beta 1.0  ")
     assert envtool("why", "Beta").stdout == "alpha -> beta\n"
     assert envtool("why", "alpha").stdout == "alpha: the declaration asks for it\n"
-    assert answer(envtool, "why", "beta") == {"name": "beta", "chains": [["alpha", "beta"]]}
+    told = {"name": "beta", "chains": [["alpha", "beta"]], "libraries": []}
+    assert answer(envtool, "why", "beta") == told
     unknown = envtool("why", "betta")
     assert (unknown.returncode, unknown.stderr.splitlines()[-1]) == (1, "hint: did you mean beta?")
 
