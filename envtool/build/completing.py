@@ -10,15 +10,15 @@ it, too. Of Debian's own dependencies only those that are libraries come along: 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING
 
-from envtool.build.closed.joining import library_folders
 from envtool.build.closed.libraries import candidates
 from envtool.build.realise import realise_all
 from envtool.errors import ResolutionError
 from envtool.formats.debian.package import DebianPackage, pin
 from envtool.formats.locked import Lock, LockedLibrary, Pins
-from envtool.machine.debian.archive import Archive, open_archive
+from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.providers import Providers
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.libraries import Libraries
@@ -95,7 +95,8 @@ class _Completion:
         self.nobody: set[str] = set()
         """Sonames that the suite does not have."""
         self._universe: tuple[Universe, str] | None = None
-        self._providers: Providers | None = None
+        self.archive = open_archive(store.settings, fetcher)
+        self.providers = Providers(self.archive, self.suite)
 
     def run(self) -> Answer:
         lock = self.asked.lock()
@@ -115,6 +116,7 @@ class _Completion:
             inheriting |= shut
             self._find_all(wanted)
         self._settle(lacking)
+        self._check_versions()
         libraries = tuple(
             LockedLibrary(self.pinned[name], tuple(sorted(self.asking[name])))
             for name in sorted(self.pinned)
@@ -125,12 +127,16 @@ class _Completion:
     # The wheels and the interpreter
 
     def _read(self, lock: Lock, inheriting: set[str]) -> tuple[Contents, ...]:
-        """Realise the interpreter and the wheels, and read these."""
+        """Unpack what the interpreter is made of and the wheels, and read these.
+
+        An archive of python-build-standalone is not needed for that: it brings no library that a
+        wheel could load.
+        """
         asked, settings = self.asked, self.store.settings
         made = Instantiation()
         bare = Pins(self.pins.packages, self.pins.archive)
         python = Chosen(asked.interpreter, bare).add(made)
-        closed = next(iter(made.derivations[python].input_derivations))
+        debs = [add_deb(made, each) for each in self.pins.packages]
         gatherer = Gatherer(
             store=self.store,
             folder=os.path.dirname(asked.declaration.path),
@@ -144,11 +150,11 @@ class _Completion:
         ]
         add_packages(made, selection, python, asked.interpreter)
         names = [each.package.name for each in selection]
-        self._realise(made, [closed, *(made.packages[name] for name in names)])
-        tree = self.store.physical(made.output(closed))
-        self.folders = library_folders(tree)
+        self._realise(made, [*debs, *(made.packages[name] for name in names)])
+        trees = [self.store.physical(made.output(path)) for path in debs]
+        self.folders = [each for tree in trees for each in candidates(tree, self.multiarch)]
         self.own = frozenset(name for folder in self.folders for name in os.listdir(folder))
-        self.program = f"{tree}/usr/bin/python{asked.interpreter.feature}"
+        self.program = _program(trees, self.folders, asked.interpreter.feature)
         wheels = [
             Unpacked(
                 each.package.name,
@@ -256,17 +262,27 @@ class _Completion:
             )
         return pin(found[0], timestamp)
 
-    @property
-    def providers(self) -> Providers:
-        if self._providers is None:
-            self._providers = Providers(self.archive, self.suite)
-        return self._providers
-
-    @property
-    def archive(self) -> Archive:
-        return open_archive(self.store.settings, self.fetcher)
-
     # What is left
+
+    def _check_versions(self) -> None:
+        """Raise if a library that was found now is too new for the interpreter as it was locked."""
+        paths = {name: f"{folder}/{name}" for folder in self.folders for name in os.listdir(folder)}
+        paths |= {name: found.path for name, found in self.found.items()}
+        read = cache(lambda soname: read_file(paths.get(soname, "")))
+        lines: dict[str, None] = {}
+        for soname, found in self.found.items():
+            library = read(soname)
+            for wanted in library.wanted if library else ():
+                other = read(wanted.library)
+                has = not (other and other.defined) or wanted.version in other.defined
+                if not has and not wanted.weak:
+                    lines[f"  {found.package}: {wanted.version} of {wanted.library}"] = None
+        if lines:
+            raise ResolutionError(
+                "libraries of Debian are newer than the interpreter that the lock has:\n"
+                + "\n".join(lines),
+                hint="envtool lock --upgrade",
+            )
 
     def _settle(self, lacking: Sequence[Need]) -> None:
         """Note what plugins lack; raise if something is missing without which an import fails."""
@@ -302,6 +318,13 @@ def _shown(need: Need) -> str:
         return f"{who}: {need.soname}"
     newest = f", which has {need.newest}" if need.newest else ""
     return f"{who}: {need.version} of {need.soname}{newest}"
+
+
+def _program(trees: Sequence[str], folders: Sequence[str], feature: str) -> str:
+    """Return the interpreter's program, or what stands for that in an archive that is not here."""
+    programs = [f"{tree}/usr/bin/python{feature}" for tree in trees]
+    programs += [f"{folder}/libm.so.6" for folder in folders]
+    return next(path for path in programs if os.path.isfile(path))
 
 
 def _names(contents: Iterable[Contents]) -> Iterator[str]:

@@ -3,9 +3,13 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from envtool.formats.debian.contents import Library
 from envtool.machine.debian.archive import Archive
+
+if TYPE_CHECKING:
+    from envtool.machine.debian.sonames import SonameIndex
 
 __all__ = ["Providers", "best", "host_suite"]
 
@@ -43,14 +47,17 @@ class Providers:
         self._archive = archive
         self.suite = suite
         self._refresh = refresh
+        self._index: SonameIndex | None = None
 
     def find(self, sonames: Iterable[str]) -> dict[str, Library]:
         """Return what has these libraries, as far as the suite has them."""
         wanted = sorted(set(sonames))
         if not wanted:
             return {}
-        suite = self._archive.suite(self.suite, refresh=self._refresh)
-        index = self._archive.libraries(suite, "main")
+        if self._index is None:
+            suite = self._archive.suite(self.suite, refresh=self._refresh)
+            self._index = self._archive.libraries(suite, "main")
+        index = self._index
         found = {name: best(name, index.find(name)) for name in wanted}
         return {name: library for name, library in found.items() if library is not None}
 

@@ -100,8 +100,11 @@ def test_the_lock_pins_an_archive_of_the_catalogue(locked: "Run", place: "Place"
     text = (place.project / "pylock.toml").read_text()
     assert f'version = "3.11.{found.micro}", url = "{url}", sha256 = "{digest}"' in text
     assert 'source = "standalone"' in text
-    names = re.findall(r'name = "([^"]+)", version = "[^"]*", architecture', text)
+    interpreter, _, libraries = text.partition("\nlibraries = ")
+    names = re.findall(r'name = "([^"]+)", version = "[^"]*", architecture', interpreter)
     assert names == ["ca-certificates", "libc6", "libcrypt1", "libgcc-s1", "libstdc++6", "tzdata"]
+    # Its libraries are linked in: what a wheel needs of them is Debian's.
+    assert re.findall(r'name = "(zlib1g)".* asked = \["\w+ libz.so.1"\]', libraries) == ["zlib1g"]
     assert locked("lock", "--check").returncode == 0
     assert locked("lock", "--upgrade").returncode == 0
     assert (place.project / "pylock.toml").read_text() == text
