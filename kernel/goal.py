@@ -1,6 +1,5 @@
 """What a kernel is to become: the environment of a declaration, known at once or found out."""
 
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +13,6 @@ from envtool.kernel.finding import (
     is_vscode,
     notebook_told,
 )
-from envtool.machine.disk import disk_errors
 from envtool.machine.project import Project, read_lock_text
 from envtool.machine.settings import load
 from envtool.workspace import Workspace, open_project
@@ -133,10 +131,8 @@ class Found(_Known):
 
     def _declared(self, code: str) -> Project:
         """Return the project of a cell: a notebook of that one cell, named by its declaration."""
-        from hashlib import sha256
-
         from envtool.formats.declarations.inline import find_block
-        from envtool.formats.declarations.notebook import EMPTY, with_code_cell_before
+        from envtool.machine.adhoc import made_up_notebook
 
         block = find_block(code, file="the cell")
         if block is None:
@@ -147,13 +143,4 @@ class Found(_Known):
                 hint="write one into the first cell, or: envtool init",
             )
         source = f"# /// script\n{code[block.start : block.end]}# ///\n"
-        digest = sha256(source.encode()).hexdigest()[:32]
-        path = f"{self.workspace.settings.cache}/cells/{digest}/notebook.ipynb"
-        if not os.path.exists(path):
-            with disk_errors("keep the cell's declaration"):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                temporary = f"{path}.{os.getpid()}.tmp"
-                with open(temporary, "w", encoding="utf-8") as file:
-                    file.write(with_code_cell_before(EMPTY, 1, source))
-                os.rename(temporary, path)
-        return open_project("/", file=path)
+        return open_project("/", file=made_up_notebook(self.workspace.settings, source))

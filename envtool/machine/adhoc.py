@@ -1,4 +1,4 @@
-"""Declarations that are made up from words, such as those of `envtool shell -p numpy`.
+"""Declarations without a file: `envtool shell -p numpy`, a cell of a notebook nobody knows.
 
 They lie in the cache, under a digest of what they say, so that the same words find the same lock
 and environment again. Their profiles lie beside them, where no collector looks for roots: what they
@@ -15,7 +15,7 @@ from envtool.machine.disk import disk_errors
 if TYPE_CHECKING:
     from envtool.machine.settings import Settings
 
-__all__ = ["made_up"]
+__all__ = ["made_up", "made_up_notebook"]
 
 _FOLDER = "adhoc"
 
@@ -27,18 +27,43 @@ def made_up(settings: "Settings", requirements: Sequence[str]) -> str:
     :raises StoreError: it cannot be written.
     """
     text = _text(requirements)
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    folder = f"{settings.cache}/{_FOLDER}/{digest}"
-    path = f"{folder}/envtool.toml"
+    path = f"{_folder(settings, text)}/envtool.toml"
     if not os.path.exists(path):
         from envtool.formats.declarations.declaration import parse
-        from envtool.machine.project import write_declaration
 
         parse(text, path="-p", kind="envtool.toml")
-        with disk_errors("keep a declaration"):
-            os.makedirs(folder, exist_ok=True)
-        write_declaration(path, text)
+        _write(path, text)
     return path
+
+
+def made_up_notebook(settings: "Settings", cell: str) -> str:
+    """Return the path of a notebook that has this code cell, with its declaration, and no other.
+
+    :raises DeclarationError: with all faults of the declaration.
+    :raises StoreError: it cannot be written.
+    """
+    path = f"{_folder(settings, cell)}/cell.ipynb"
+    if not os.path.exists(path):
+        from envtool.formats.declarations.declaration import parse
+        from envtool.formats.declarations.notebook import EMPTY, with_code_cell_before
+
+        text = with_code_cell_before(EMPTY, 1, cell)
+        parse(text, path="the cell", kind="notebook-cell")
+        _write(path, text)
+    return path
+
+
+def _folder(settings: "Settings", text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"{settings.cache}/{_FOLDER}/{digest}"
+
+
+def _write(path: str, text: str) -> None:
+    from envtool.machine.project import write_declaration
+
+    with disk_errors("keep a declaration"):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    write_declaration(path, text)
 
 
 def _text(requirements: Sequence[str]) -> str:

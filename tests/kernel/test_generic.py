@@ -293,3 +293,25 @@ def test_vs_code_that_names_no_notebook_gets_the_folders_environment(
     allow(workspace, tmp_path / "envtool.toml")
     monkeypatch.setenv("VSCODE_PID", "1")
     assert start(generic).printed(WHERE) == f"{tmp_path}/envtool.toml\n"
+
+
+def test_what_a_cell_declares_is_kept_no_longer_than_its_kernel_runs(
+    workspace: Workspace, generic: str, start: "Start"
+) -> None:
+    kernel = start(generic)
+    declaration = kernel.printed(BLOCK.format("tomli") + WHERE).strip()
+    current = workspace.current(open_project("/", file=declaration))
+    assert current is not None
+    assert current[1].environment not in dict(workspace.gc_plan().dead)
+    kernel.end()
+    assert current[1].environment in dict(workspace.gc_plan().dead)
+
+
+def test_a_cell_that_declares_nonsense_is_told_so_and_may_be_mended(
+    generic: str, start: "Start"
+) -> None:
+    kernel = start(generic)
+    content, _ = kernel.run("# /// script\n# dependecies = []\n# ///\n")
+    assert content["ename"] == "DeclarationError"
+    assert "dependecies" in content["evalue"]
+    assert kernel.printed(BLOCK.format("six") + "print(1)") == "1\n"
