@@ -6,7 +6,7 @@ They run in process. What runs code of a package, the building of source project
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -147,9 +147,9 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
         assert context.fetcher is not None, "the caller knew what is missing"
         arrived = _fetch_first(
             context.fetcher,
-            _places(context.store, environment),
+            context.store,
+            environment,
             target,
-            sha256=environment["outputHash"],
             size=_size(derivation),
             on_bytes=lambda count: context.reporter.advance(step, count),
         )
@@ -167,16 +167,25 @@ def _fetch(context: Context, path: StorePath, derivation: Derivation, step: Step
 
 def _fetch_first(
     fetcher: "Fetcher",
-    urls: Sequence[str],
+    store: Store,
+    environment: Mapping[str, str],
     target: str,
     *,
-    sha256: str,
     size: int | None,
     on_bytes: Callable[[int], None],
 ) -> "Arrived":
     """Fetch a file from the first place that has it; the last one's failure counts."""
     from envtool.machine.fetching.fetch import FetchCancelledError
 
+    if "debian" in environment:
+        from envtool.formats.debian.package import read_locked
+        from envtool.machine.debian.locked import fetch_locked
+        from envtool.machine.debian.mirrors import find_mirrors
+
+        package = read_locked(json.loads(environment["debian"]))
+        mirrors = find_mirrors(store.settings.debian_mirrors, store.settings.debian_past)
+        return fetch_locked(fetcher, mirrors, package, target, on_bytes=on_bytes)
+    urls, sha256 = _places(store, environment), environment["outputHash"]
     for url in urls[:-1]:
         try:
             return fetcher.fetch(url, target, sha256=sha256, size=size, on_bytes=on_bytes)
@@ -192,15 +201,7 @@ def _places(store: Store, environment: Mapping[str, str]) -> tuple[str, ...]:
     if "standalone" in environment and store.settings.standalone_mirror:
         mirror = store.settings.standalone_mirror.rstrip("/")
         return (f"{mirror}/{environment['standalone']}", environment["url"])
-    if "debian" not in environment:
-        return (environment["url"],)
-    from envtool.formats.debian.package import read_locked
-    from envtool.machine.debian.mirrors import find_mirrors
-
-    package = read_locked(json.loads(environment["debian"]))
-    settings = store.settings
-    mirrors = find_mirrors(settings.debian_mirrors, settings.debian_past)
-    return mirrors.urls(package) or mirrors.of(package.archive)
+    return (environment["url"],)
 
 
 def _unpack(context: Context, path: StorePath, derivation: Derivation, step: Step) -> PathInfo:

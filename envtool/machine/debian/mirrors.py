@@ -4,12 +4,14 @@
    `{archive}` in it.
 2. The mirrors of the host's own apt configuration, where the host is a Debian.
 3. An archive of archives, which keeps every state there was: a URL with `{archive}` and
-   `{timestamp}` in it. Nothing but files that a lock pins is asked of it.
+   `{timestamp}` in it. Nothing but files that a lock pins is asked of it. Who names none gets the
+   one that the host's apt configuration mentions, as that of Debian's container images does.
 
 No mirror is known here by name: who has no Debian and names none is told how to.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -27,6 +29,9 @@ _STAY = timedelta(hours=12)
 """An archive of archives takes a state in hours after its Release file is made, and answers with
 the last one before the time asked for. Files stay in Debian's pool longer than this after they are
 superseded, so half a day later the files of a state are surely there."""
+
+_PAST = re.compile(r"(https?://[^\s#]+)/(?:debian|debian-security)/[0-9]{8}T[0-9]{6}Z(?![^\s/])")
+"""A state of an archive of archives, in a source or a comment."""
 
 
 def archive_of(suite: str) -> str:
@@ -71,8 +76,13 @@ def find_mirrors(named: Sequence[str], past: str | None, apt: str = "/etc/apt") 
     What cannot be read of it says nothing.
     """
     own = [each.rstrip("/") for each in named if each.strip()]
-    host = [url for source in _sources(apt) for url in _of_debian(source)]
-    return Mirrors(tuple(dict.fromkeys((*own, *host))), past.rstrip("/") if past else None)
+    texts = dict(_texts(apt))
+    sources = (source for path, text in texts.items() for source in _sources(path, text))
+    host = [url for source in sources for url in _of_debian(source)]
+    return Mirrors(
+        tuple(dict.fromkeys((*own, *host))),
+        past.rstrip("/") if past else next(filter(None, map(_past, texts.values())), None),
+    )
 
 
 def _bases(bases: Iterable[str], archive: str) -> Iterator[str]:
@@ -88,20 +98,31 @@ def _later(timestamp: str) -> str:
     return (moment + _STAY).strftime(TIMESTAMP)
 
 
-def _sources(folder: str) -> Iterator[Source]:
+def _texts(folder: str) -> Iterator[tuple[str, str]]:
+    """Yield the files that say from where apt takes packages, as far as they can be read."""
     below = f"{folder}/sources.list.d"
     try:
         names = sorted(os.listdir(below))
     except OSError:
         names = []
     for path in (f"{folder}/sources.list", *(f"{below}/{name}" for name in names)):
-        if path.endswith(".list"):
-            yield from parse_list(_text(path))
-        elif path.endswith(".sources"):
-            try:
-                yield from parse_sources(_text(path), path)
-            except FormatError:
-                continue
+        if path.endswith((".list", ".sources")):
+            yield path, _text(path)
+
+
+def _sources(path: str, text: str) -> tuple[Source, ...]:
+    if path.endswith(".list"):
+        return parse_list(text)
+    try:
+        return parse_sources(text, path)
+    except FormatError:
+        return ()
+
+
+def _past(text: str) -> str | None:
+    """Return the archive of archives that a configuration mentions."""
+    found = _PAST.search(text)
+    return f"{found[1]}/{{archive}}/{{timestamp}}" if found else None
 
 
 def _text(path: str) -> str:
