@@ -94,10 +94,10 @@ def _time(stanza: Stanza, field: str, place: str) -> int:
     text = stanza.get(field, "")
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError as error:
+        # "UTC" leaves it without a zone where the standard library does not know that one.
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as error:
         raise FormatError(f"{place}: {field.title()} is {text!r}, which is no date") from error
-    # "UTC" leaves it without a zone where the standard library does not know that one.
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def _files(stanza: Stanza, place: str) -> Iterator[Listed]:

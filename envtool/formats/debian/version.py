@@ -27,6 +27,8 @@ _FORM = re.compile(
 )
 _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 _MOST_EPOCH = 2**31 - 1
+_LONGEST = 1000
+"""Characters; real ones have 50, and numbers of thousands of digits take long."""
 _END = (0,)
 _TESTS: dict[str, Callable[[Key, Key], bool]] = {"<<": lt, "<=": le, "=": eq, ">=": ge, ">>": gt}
 
@@ -37,10 +39,10 @@ def key(version: str) -> Key:
 
     :raises FormatError: it is no version.
     """
-    found = _FORM.fullmatch(version)
+    found = _FORM.fullmatch(version) if len(version) <= _LONGEST else None
     if found is None or (":" in found["upstream"] and found["epoch"] is None):
-        raise FormatError(f"{version!r} is not a Debian version, such as 1:2.3-4")
-    epoch = int((found["epoch"] or "0")[-11:])
+        raise FormatError(f"{version[:80]!r} is not a Debian version, such as 1:2.3-4")
+    epoch = int(found["epoch"] or "0")
     if epoch > _MOST_EPOCH:
         raise FormatError(f"{version!r}: the epoch is larger than {_MOST_EPOCH}")
     return epoch, _order(found["upstream"]), _order(found["revision"] or "")
