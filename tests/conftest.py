@@ -541,7 +541,8 @@ class Mirror:
     ending: str = ".xz"
     fields: dict[str, str] = field(default_factory=dict)
     """More of the Release file, or other values."""
-
+    components: dict[str, list[str]] = field(default_factory=dict)
+    """Stanzas of further components, which the next suite that is published has."""
     now: int = _NOW
     """When the tests take place, in seconds since 1970."""
 
@@ -578,6 +579,10 @@ class Mirror:
                 "\n".join(stanzas).encode()
             ),
             "main/Contents-amd64.gz": gzip.compress(self.contents),
+            **{
+                f"{name}/binary-amd64/Packages.gz": gzip.compress("\n".join(more).encode())
+                for name, more in self.components.items()
+            },
         }
         for name, content in files.items():
             path = self.suite(suite) / name
@@ -597,7 +602,7 @@ class Mirror:
             "Date": self.when(date),
             "Acquire-By-Hash": "yes" if self.by_hash else "no",
             "Architectures": "all amd64",
-            "Components": "main",
+            "Components": " ".join(["main", *self.components]),
         } | self.fields
         table = "".join(
             f" {hashlib.sha256(content).hexdigest()} {len(content)} {name}\n"

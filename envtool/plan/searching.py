@@ -17,11 +17,13 @@ from envtool.formats.debian.contents import Library
 from envtool.formats.debian.package import Package
 from envtool.machine.debian.archive import Archive, Suite, open_archive
 from envtool.machine.debian.index import Found, PackageIndex
+from envtool.machine.debian.providers import best
 from envtool.machine.debian.sonames import SonameIndex
 from envtool.machine.fetching.fetch import FetchCancelledError, Fetcher
 from envtool.machine.fetching.index import configured_index
 from envtool.machine.fetching.projects import Project, find_project
 from envtool.machine.settings import Settings
+from envtool.plan.debian.universe import Universe
 from envtool.reporting import Reporter, Step
 from envtool.sources.pages import is_name
 from envtool.values import value
@@ -296,16 +298,16 @@ def _packages(hits: Iterable[tuple[Found, _Indexed]]) -> Iterator[Package]:
 
 
 def _near(word: str, opened: Sequence[tuple[Suite, PackageIndex]]) -> tuple[str, ...]:
-    word = word.lower()
-    prefix = word[:4] if word.startswith("lib") else word[:2]
-    names = {name for _, index in opened for name in index.names(prefix, most=-1)}
-    return tuple(get_close_matches(word, sorted(names), _NEAR))
+    return tuple(Universe([index for _, index in opened], "").near(word.lower()))
 
 
 def _owners(
     base: str, path: str, suite: Suite, libraries: SonameIndex, packages: PackageIndex
 ) -> Iterator[Owner]:
-    for file in (*libraries.find(base), *libraries.find_program(base)):
+    found = libraries.find(base)
+    taken = best(base, found)
+    ordered = sorted(found, key=lambda each: each != taken)
+    for file in (*ordered, *libraries.find_program(base)):
         if path and not f"/usr/{file.path.removeprefix('usr/')}".endswith(f"{path}/{base}"):
             continue
         package = next(iter(packages.named(file.package)), None)

@@ -43,7 +43,8 @@ def solve(
 ) -> Closure:
     """Return the closure of what is asked for, such as `graphviz` or `git (>= 1:2.39)`.
 
-    `elsewhere` has other suites by name; they only serve to explain a failure.
+    `elsewhere` has other places by name, such as `the suite sid`; they only serve to explain a
+    failure.
 
     :raises FormatError: a request is no relation.
     :raises UnsatisfiableError: there is none.

@@ -1,7 +1,6 @@
 """Why there is no closure: who asks for what, what stands against it, and where it can be had."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 
 from envtool.errors import ResolutionError
 from envtool.formats.debian.package import Package
@@ -133,16 +132,16 @@ def _hint(end: DeadEnd, universe: Universe, elsewhere: Mapping[str, Universe]) -
     wanted = end.want.group[0].name
     if end.askers or universe.named(wanted) or universe.providing(wanted):
         return None
-    near = get_close_matches(wanted, universe.names(wanted[:2]), n=3)
+    near = universe.near(wanted)
     return f"did you mean {' or '.join(near)}?" if near else None
 
 
 def _having(group: Group, elsewhere: Mapping[str, Universe]) -> Iterator[str]:
-    """Yield which other suites have what a group asks for."""
+    """Yield where else there is what a group asks for."""
     for name in sorted(elsewhere):
         found = elsewhere[name].candidates(group)
         if found:
-            yield f"the suite {name} has {found[0]}"
+            yield f"{name} has {found[0]}"
 
 
 def _asked(askers: Sequence[Package], want: Want) -> str:

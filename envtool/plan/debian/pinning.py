@@ -1,5 +1,6 @@
 """Pin a closure: from names to packages with size, SHA-256, place and the time of their suite."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -7,11 +8,16 @@ from envtool.errors import EnvtoolError
 from envtool.formats.debian.package import DebianPackage, Package, pin
 from envtool.machine.debian.archive import Archive, Suite
 from envtool.plan.debian.closure import Closure, solve
-from envtool.plan.debian.failure import UnsatisfiableError, explain
+from envtool.plan.debian.failure import DeadEnd, UnsatisfiableError, explain
 from envtool.plan.debian.universe import Universe
 from envtool.values import value
 
 __all__ = ["Pinned", "open_universe", "pin_closure"]
+
+_SUITES = ("stable", "oldstable", "testing", "unstable")
+"""Where a package may be that the suites asked for do not have."""
+_ALIKE = 0.85
+_NUMBER = re.compile(r"[0-9.]+")
 
 
 @value
@@ -55,7 +61,7 @@ def pin_closure(
 ) -> Pinned:
     """Solve the closure of what is asked for, and pin it.
 
-    A failure says, too, which of the suites that were asked for before has what is missing.
+    A failure says, too, which other suite or component has what is missing.
 
     :raises UnsatisfiableError: there is no closure.
     :raises FormatError: a request is no relation.
@@ -65,7 +71,15 @@ def pin_closure(
         try:
             closure = solve(requests, universe)
         except UnsatisfiableError as error:
-            with _others(archive, opened, components) as elsewhere:
+            with ExitStack() as stack:
+                elsewhere = _elsewhere(
+                    archive,
+                    opened,
+                    components,
+                    universe,
+                    dead_end=error.dead_ends[0],
+                    stack=stack,
+                )
                 raise explain(error.dead_ends, universe, elsewhere) from error
     times = {(suite.archive, suite.origin("").suite): suite.timestamp for suite in opened}
     return Pinned(closure, tuple(_pinned(package, times) for package in closure.packages))
@@ -75,23 +89,60 @@ def _pinned(package: Package, times: Mapping[tuple[str, str], str]) -> DebianPac
     return pin(package, times[package.origin.archive, package.origin.suite])
 
 
-@contextmanager
-def _others(
-    archive: Archive, opened: Sequence[Suite], components: Sequence[str]
-) -> Iterator[Mapping[str, Universe]]:
-    """Give the other suites that are kept; one that cannot be had now explains nothing."""
-    known = {suite.origin("").suite for suite in opened}
+def _elsewhere(
+    archive: Archive,
+    opened: Sequence[Suite],
+    components: Sequence[str],
+    universe: Universe,
+    *,
+    dead_end: DeadEnd,
+    stack: ExitStack,
+) -> dict[str, Universe]:
+    """Return where else to look for what is missing: up to the first place that has it.
+
+    What is kept is looked at first; what cannot be had now explains nothing.
+    """
     found: dict[str, Universe] = {}
-    with ExitStack() as stack:
-        for name in archive.kept():
-            try:
-                suite = archive.suite(name, refresh=False)
-                if suite.origin("").suite in known:
-                    continue
-                indices = [
-                    stack.enter_context(archive.packages(suite, each)) for each in components
-                ]
-            except EnvtoolError:
+    if dead_end.against:
+        return found
+    kept = archive.kept()
+    known = {suite.origin("").suite for suite in opened}
+    for name, suite_name, parts in _places(kept, opened, components):
+        if suite_name not in kept and _is_mistyped(dead_end.want.group[0].name, universe):
+            break  # megabytes for nothing
+        try:
+            suite = archive.suite(suite_name, refresh=False)
+            if suite.origin("").suite in known and parts == components:
                 continue
-            found[name] = Universe(indices, archive.architecture)
-        yield found
+            indices = [
+                stack.enter_context(archive.packages(suite, each))
+                for each in parts
+                if each in suite.release.components
+            ]
+        except EnvtoolError:
+            continue
+        found[name] = Universe(indices, archive.architecture)
+        if found[name].candidates(dead_end.want.group):
+            break
+    return found
+
+
+def _is_mistyped(name: str, universe: Universe) -> bool:
+    """Return whether a package has nearly this name, and not only another number in it."""
+    near = universe.near(name, _ALIKE)
+    return any(_NUMBER.sub("", each) != _NUMBER.sub("", name) for each in near)
+
+
+def _places(
+    kept: Sequence[str], opened: Sequence[Suite], components: Sequence[str]
+) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Yield places that may have a package: what a message calls it, the suite, its components."""
+    for name in kept:
+        yield f"the suite {name}", name, components
+    for suite in opened:
+        for each in suite.release.components:
+            if each not in components:
+                yield f"the component {each} of {suite.name}", suite.name, [each]
+    for name in _SUITES:
+        if name not in kept:
+            yield f"the suite {name}", name, components

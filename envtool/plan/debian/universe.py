@@ -1,6 +1,7 @@
 """What packages there are to choose from: several indices seen as one."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Protocol
 
 from envtool.formats.debian.package import Origin, Package
@@ -17,8 +18,8 @@ class Index(Protocol):
     def origin(self) -> Origin:
         """Return which one."""
 
-    def names(self, prefix: str) -> Sequence[str]:
-        """Return names that begin so; perhaps not all of them."""
+    def names(self, prefix: str, most: int) -> Sequence[str]:
+        """Return names that begin so; a negative number is no limit."""
 
     def named(self, name: str) -> Sequence[Package]:
         """Return the packages of this name."""
@@ -38,9 +39,11 @@ class Universe:
         self._named: dict[str, tuple[Package, ...]] = {}
         self._providing: dict[str, tuple[Package, ...]] = {}
 
-    def names(self, prefix: str) -> list[str]:
-        """Return names of packages that begin so; perhaps not all of them."""
-        return sorted({name for index in self._indices for name in index.names(prefix)})
+    def near(self, name: str, cutoff: float = 0.6) -> list[str]:
+        """Return names of packages that are nearly this one, the nearest first; three at most."""
+        prefix = name[: max(2, len(name) // 3)]
+        names = {each for index in self._indices for each in index.names(prefix, -1)}
+        return get_close_matches(name, sorted(names), cutoff=cutoff)
 
     def named(self, name: str) -> tuple[Package, ...]:
         """Return the versions of a package, the newest first; each once."""

@@ -21,8 +21,9 @@ def chosen(universe: Universe, *requests: str) -> list[str]:
 
 
 def failure(universe: Universe, *requests: str, **elsewhere: Universe) -> UnsatisfiableError:
+    named = {f"the suite {name}": each for name, each in elsewhere.items()}
     with pytest.raises(UnsatisfiableError) as caught:
-        solve(requests, universe, elsewhere=elsewhere)
+        solve(requests, universe, elsewhere=named)
     return caught.value
 
 
@@ -198,7 +199,7 @@ def test_a_suite_that_has_it_is_told(universe: "MakeUniverse") -> None:
 
 
 def test_a_name_that_is_nearly_one_is_told(universe: "MakeUniverse") -> None:
-    made = universe("graphviz 1\ngrep 1")
+    made = universe("graphviz 1\ngrep 1\n" + "\n".join(f"gra{n} 1" for n in range(2000)))
     told = failure(made, "grahpviz")
     assert told.message == "grahpviz is asked for, but tested has no package grahpviz"
     assert told.hint == "did you mean graphviz?"
