@@ -3,10 +3,12 @@
 It signs with the key of the client's connection file, so a relay need not sign anything again.
 """
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from tempfile import gettempdir, mkdtemp
 from typing import Any
 
@@ -19,6 +21,8 @@ from envtool.kernel.wire import DELIMITER, Message
 
 __all__ = ["Behind"]
 
+_PREFIX = "envtool-relay-"
+_FILE = "kernel.json"
 _LONGEST = 70
 """Bytes of the temporary folder's path that leave room for our names: a socket's has 107."""
 _RECONNECT = 10
@@ -45,7 +49,7 @@ class Behind:
         :raises KernelError: it cannot be started.
         """
         self._front = front
-        self._folder = mkdtemp(prefix="envtool-", dir=_short_folder())
+        self._folder, self._lock = _made_folder(_short_folder())
         connection = {
             **front.connection,
             **_PORTS,
@@ -65,7 +69,7 @@ class Behind:
         self._answered = False
         self._heard = False
         self._welcomed = False
-        file = f"{self._folder}/kernel.json"
+        file = f"{self._folder}/{_FILE}"
         with open(file, "w", encoding="utf-8") as stream:
             json.dump(connection, stream)
         try:
@@ -161,6 +165,7 @@ class Behind:
         for socket in (self.shell, self.control, self.stdin, self.iopub):
             socket.close(linger=0)
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
 
 
 def _part(frames: Sequence[bytes], number: int) -> dict[str, Any]:
@@ -186,6 +191,35 @@ def _subscribed(context: "zmq.Context[Any]", connection: Mapping[str, Any]) -> "
     socket.subscribe(b"")
     socket.connect(endpoint(connection, "iopub"))
     return socket
+
+
+def _made_folder(parent: str) -> tuple[str, int]:
+    """Make a folder for sockets; return it and the descriptor that says that it is in use.
+
+    Those of relays that were killed go away.
+    """
+    for name in os.listdir(parent):
+        if name.startswith(_PREFIX) and os.path.exists(f"{parent}/{name}/{_FILE}"):
+            _remove_unused(f"{parent}/{name}")
+    folder = mkdtemp(prefix=_PREFIX, dir=parent)
+    return folder, _locked(folder)
+
+
+def _remove_unused(folder: str) -> None:
+    with suppress(OSError):  # in use, somebody else's, or removed by another relay
+        descriptor = _locked(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _locked(folder: str) -> int:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _short_folder() -> str:

@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from envtool.kernel import behind
 from envtool.workspace import Project, Workspace
 
 if TYPE_CHECKING:
@@ -207,6 +209,24 @@ def test_a_kernel_behind_that_dies_ends_the_relay_with_its_code(
     assert building.printed("print(1)") == "1\n"
     building.client.execute("import os; os._exit(7)")
     assert process_of(building).wait(LIMIT) == 7
+
+
+def test_what_a_killed_relay_left_goes_with_the_next_one(
+    unbuilt: Project, spec: "Spec", start: "Start", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = spec("--declaration", unbuilt.path)
+    # A path of sockets is a short one.
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        kernel = start(name)
+        kernel.printed("print(1)")
+        (left,) = os.listdir(folder)
+        process_of(kernel).kill()
+        process_of(kernel).wait(LIMIT)
+        assert os.listdir(folder) == [left]
+        behind._made_folder(folder)
+        (made,) = os.listdir(folder)
+    assert made != left
 
 
 def test_a_relay_ends_with_whoever_started_it(
