@@ -151,28 +151,31 @@ class Workspace:
         return not same or dict(declaration.variables) != record.variables
 
     def activation(
-        self, record: Record, number: int, project: Project, *, declared: bool = True
+        self, record: Record, number: int | None, project: Project, *, declared: bool = True
     ) -> EnvironmentChange:
         """Return the change of variables that enters a generation, and keep it from collectors.
 
         That lasts until this process becomes another, whose variables then do. What the
-        declaration itself sets is left out unless `declared`.
+        declaration itself sets is left out unless `declared`. Without a number it is no generation
+        but a trial.
 
         :raises ProfileError: its Python is gone; the host's would be taken instead.
         """
         environment = self.physical(record.environment)
         # No link keeps what was made up: it has to be open before a collector looks again.
         with self.store.shared() if self.is_made_up(project) else nullcontext():
-            self._hold(environment, number, project)
+            if number is not None:
+                self._hold(environment, number, project)
+        name = "test" if number is None else str(number)
         python = f"{entry.programs(environment)}/python"
         if not os.path.exists(python):
             raise ProfileError(
-                f"generation {number} cannot be entered: {os.path.realpath(python)} is not there",
+                f"generation {name} cannot be entered: {os.path.realpath(python)} is not there",
                 hint="realise it again: envtool switch",
             )
         variables = record.variables if declared else {}
         return change(
-            assign=entry.assigned(environment, str(number), project.folder, variables),
+            assign=entry.assigned(environment, name, project.folder, variables),
             unset=entry.REMOVED,
             prepend={"PATH": [entry.programs(environment)]},
         )
@@ -214,13 +217,16 @@ class Workspace:
         if consent.verdict(old) == "allowed":
             consent.allow(new)
 
+    def _open(self, environment: str) -> None:
+        with suppress(OSError):
+            self._held.append(os.open(environment, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
     def _hold(self, environment: str, number: int, project: Project) -> None:
         """Have the environment open, and see that its generation was not deleted before that.
 
         A collector looks at links, then at what processes have open (`machine.collecting.gc`).
         """
-        with suppress(OSError):
-            self._held.append(os.open(environment, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        self._open(environment)
         try:
             os.readlink(self.profile(project).generation_link(number))
         except FileNotFoundError as error:
@@ -386,6 +392,18 @@ class Workspace:
                 raise LockError(f"the lock has no package {name}", hint=hint)
         return lock
 
+    def trial(self, project: Project) -> Record:
+        """Realise what is asked for and return its record; no generation, no lock is made.
+
+        It is kept from collectors until this process ends or becomes another.
+        """
+        asked = self._answer(project)
+        with self.store.using(self.reporter.note):
+            planned = self._evaluate(asked)
+            self._realise(asked, planned)
+            self._open(self.physical(planned.output))
+            return self._record(asked, planned)
+
     def add(
         self, project: Project, requirements: Sequence[str], *, editable: bool = False
     ) -> tuple[Generation, bool]:
@@ -480,6 +498,9 @@ class Workspace:
 
     def generations(self, project: Project) -> list[Generation]:
         """Return the project's generations, oldest first, but for those whose object is lost."""
+        from envtool.machine.collecting.roots import users
+
+        used = users(self.settings)
         found: list[Generation] = []
         profile = self.profile(project)
         current = profile.current()
@@ -500,6 +521,7 @@ class Workspace:
                     record=record,
                     changes=compare(before.packages if before else (), record.packages, python),
                     size=self._closure_size(each.path),
+                    used_by=tuple(used.get(record.environment, ())),
                 )
             )
             before = record
@@ -517,6 +539,70 @@ class Workspace:
         current = profile.current()
         now = profile.switch(number)
         return current.number if current else now.number, now.number
+
+    def sizes(self, project: Project, numbers: Iterable[int]) -> list[int]:
+        """Return the bytes of the closures of these generations."""
+        profile = self.profile(project)
+        return [self._closure_size(profile.generation(number).path) for number in numbers]
+
+    def check_files(self, project: Project) -> None:
+        """Check that `restore_files` loses nothing.
+
+        :raises ProfileError: the declaration as it is now is in no generation.
+        """
+        paths = [each.path for each in self.profile(project).generations()]
+        declared = {self.record(path).declaration_sha256 for path in paths}
+        if self.declaration_digest(project) not in declared:
+            raise ProfileError(
+                f"{project.path} as it is now is in no generation, and would be lost",
+                hint="envtool switch makes one of it",
+            )
+
+    def restore_files(self, project: Project) -> list[str]:
+        """Write declaration and lock as the current generation had them; return what was written.
+
+        What is there is overwritten (`check_files`).
+        """
+        from envtool.formats import generation
+
+        number, record = self._present(project)
+        folder = self.physical(self.profile(project).generation(number).path)
+        texts = []
+        for name in (generation.DECLARATION, generation.LOCK):
+            with open(f"{folder}/{name}", encoding="utf-8", errors="surrogatepass") as file:
+                texts.append(file.read())
+        written = []
+        if self.declaration_digest(project) != record.declaration_sha256:
+            before = projects.read_text(project.path)
+            after = _with_declaration(before, texts[0], project)
+            projects.replace_declaration(project.path, before, after)
+            written.append(project.path)
+        if projects.read_lock_text(project.path, project.kind, project.environment) != texts[1]:
+            place = (project.path, project.kind, project.environment)
+            written.append(projects.write_lock_text(*place, texts[1]))
+        return written
+
+    def _present(self, project: Project) -> tuple[int, Record]:
+        current = self.current(project)
+        if current is None:
+            raise ProfileError("there is no generation yet", hint="envtool switch")
+        return current
+
+    def delete_generations(
+        self, project: Project, numbers: Iterable[int], *, dry_run: bool = False
+    ) -> "list[Pruned]":
+        """Forget the generations of these numbers; return them.
+
+        :raises ProfileError: one is the current generation or does not exist; then none goes.
+        """
+        from envtool.machine.collecting.retention import Pruned
+
+        profile, chosen = self.profile(project), sorted(set(numbers))
+        (profile.check_deletion if dry_run else profile.delete)(chosen)
+        return [
+            Pruned(project.path, profile.name, number, profile.generation_link(number))
+            for number in chosen
+        ]
 
     def tree(self, project: Project) -> list[Package]:
         """Return the packages of the current generation, or of the lock before there is one.
@@ -855,6 +941,15 @@ def _changes(before: Record | None, packages: Sequence[Package], python: str) ->
     if before is None:
         return compare((), packages, (None, python))
     return compare(before.packages, packages, (before.python, python))
+
+
+def _with_declaration(text: str, declared: str, project: Project) -> str:
+    """Return a file's text with another declaration; one of TOML is nothing else."""
+    if project.kind in ("envtool.toml", "pyproject.toml"):
+        return declared
+    from envtool.formats.declarations.edit import replace_declaration
+
+    return replace_declaration(text, declared, kind=project.kind, file=project.path)
 
 
 def _pending(planned: "Evaluation", path: "StorePath") -> Pending:

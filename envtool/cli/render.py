@@ -11,7 +11,7 @@ absent is null.
     plan        {"environment", "up_to_date", "lock_changed", "fetch": [{"label", "size"}],
                  "fetch_size", "build": [{"label", "size"}], "changes"}
     generation  {"number", "path", "created", "current", "environment", "python", "impure",
-                 "size", "packages": [package], "changes"}
+                 "size", "packages": [package], "changes", "used_by": [process]}
 """
 
 import time
@@ -41,7 +41,8 @@ __all__ = [
 
 def plural(count: int, noun: str) -> str:
     """Return `1 package` or `2 packages`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{'' if count == 1 else ending}"
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
@@ -104,6 +105,7 @@ def generation_lines(generations: Sequence["Generation"], terminal: Terminal) ->
             size_text(generation.size),
             f"python {generation.record.python}{' (impure)' if generation.record.impure else ''}",
             plural(len(generation.record.packages), "package"),
+            f"in use by {plural(len(generation.used_by), 'process')}" if generation.used_by else "",
         )
         for generation in generations
     ]
@@ -195,6 +197,7 @@ def generation_json(generation: "Generation") -> dict[str, Any]:
         "size": generation.size,
         "packages": [package_json(package) for package in record.packages],
         "changes": changes_json(generation.changes),
+        "used_by": list(generation.used_by),
     }
 
 

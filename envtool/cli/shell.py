@@ -27,7 +27,7 @@ from envtool.formats.activation import EnvironmentChange, change, compose
 if TYPE_CHECKING:
     from envtool.workspace import Project, Record, Workspace
 
-__all__ = ["SHELLS", "Shell", "add_shell", "enter", "run_in_shell"]
+__all__ = ["SHELLS", "Shell", "add_shell", "enter", "enter_generation", "run_in_shell"]
 
 SHELLS: tuple[Shell, ...] = ("bash", "zsh", "fish")
 
@@ -74,17 +74,42 @@ def add_shell(commands: "Commands[Parser]") -> None:
 
 def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
     project, number, record, workspace = _meant(session, arguments)
+    isolation = Isolation.of(vars(arguments))
+    enter_generation(
+        session,
+        workspace,
+        project,
+        (number, record),
+        shell=arguments.shell,
+        line=arguments.line,
+        isolation=isolation,
+    )
+
+
+def enter_generation(
+    session: Session,
+    workspace: "Workspace",
+    project: "Project",
+    generation: "tuple[int | None, Record]",
+    *,
+    shell: Shell | None = None,
+    line: str | None = None,
+    isolation: Isolation | None = None,
+) -> NoReturn:
+    """Replace this process by a shell in a generation, or in a trial, which has no number.
+
+    :param line: what to run instead of entering.
+    """
+    number, record = generation
     declared = lets_in(session, workspace, project, record)
     entered = workspace.activation(record, number, project, declared=declared)
     # What a prompt has entered it leaves in its own shell; this one is not its.
     entered = compose(entered, change(unset=[visit.VARIABLE]))
-    shell, path = find_shell(arguments.shell, os.environ)
+    shell, path = find_shell(shell, os.environ)
     hook = record.hook if declared else None
     session.terminal.flush()
-    isolation = Isolation.of(vars(arguments))
     if shell == "fish" and not isolation:
         entered, hook = with_hook(entered, hook, os.environ), None
-    line = arguments.line
     if line is not None and hook:
         line = f"{hook}\n{line}"
     if isolation:

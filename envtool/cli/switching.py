@@ -2,9 +2,12 @@
 
 from argparse import Namespace
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from envtool.cli.arguments import Commands, Parser, add_command
+from envtool.cli.arguments import Commands, Parser, add_command, completed_by
+from envtool.cli.history import go_to
+from envtool.cli.options import UsageError
+from envtool.cli.quantities import positive
 from envtool.cli.render import (
     changes_lines,
     generation_json,
@@ -35,10 +38,19 @@ def add_commands(commands: "Commands[Parser]") -> None:
         examples=[
             ("envtool switch", ""),
             ("envtool switch --dry-run", "what would be fetched, built and changed, in bytes"),
+            ("envtool switch --test", "try it in a shell; exit, and all is as before"),
+            ("envtool switch --to 3", "to generation 3, as `envtool rollback 3`"),
             ("envtool --offline switch", "only with what is in the store"),
         ],
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, do nothing")
+    number = parser.add_argument(
+        "--to", metavar="N", type=positive, help="make generation N the current one instead"
+    )
+    completed_by(number, "generations")
+    parser.add_argument(
+        "--test", action="store_true", help="enter it in a shell, and make no generation of it"
+    )
     add_command(
         commands,
         "build",
@@ -84,6 +96,11 @@ def _next_steps(program: str) -> str:
 
 def _run_switch(session: Session, arguments: Namespace) -> int:
     project, workspace, terminal = session.found_project(), session.workspace(), session.terminal
+    _check_words(arguments)
+    if arguments.test:
+        _try(session, project)
+    if arguments.to is not None:
+        return go_to(session, project, arguments.to)
     if not arguments.dry_run:
         return perform_switch(session, project, lambda: workspace.switch(project))
     plan = workspace.plan(project)
@@ -92,6 +109,22 @@ def _run_switch(session: Session, arguments: Namespace) -> int:
     else:
         terminal.result("\n".join(plan_lines(plan, terminal)))
     return 0
+
+
+def _check_words(arguments: Namespace) -> None:
+    if [arguments.to is not None, arguments.test, arguments.dry_run].count(True) > 1:
+        raise UsageError(
+            "--to, --test and --dry-run do not go together", hint="envtool switch --help"
+        )
+
+
+def _try(session: Session, project: "Project") -> NoReturn:
+    """Enter what is declared without making a generation of it."""
+    from envtool.cli.shell import enter_generation
+
+    workspace = session.workspace()
+    record = workspace.trial(project)
+    enter_generation(session, workspace, project, (None, record))
 
 
 def _run_build(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words

@@ -45,3 +45,5 @@ class Generation:
     """Against the generation before it."""
     size: int
     """Bytes of its closure."""
+    used_by: tuple[int, ...] = ()
+    """Processes that its environment is in use by, as far as was asked."""

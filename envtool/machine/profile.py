@@ -157,16 +157,22 @@ class Profile:
         :raises ProfileError: one is the current generation or does not exist; then none goes.
         """
         with self._changing():
-            current = self.current()
-            links = []
-            for number in sorted(set(numbers)):
-                if current is not None and number == current.number:
-                    raise _error(
-                        f"generation {number} of {self.name} is the current one",
-                        "switch to another one first: envtool rollback",
-                    )
-                links.append(self.generation_link(self._existing(number).number))
-            self._unlink(links)
+            self._unlink(self.check_deletion(numbers))
+
+    def check_deletion(self, numbers: "Iterable[int]") -> list[str]:
+        """Return the links of generations that may be forgotten.
+
+        :raises ProfileError: one is the current generation or does not exist.
+        """
+        current, links = self.current(), []
+        for number in sorted(set(numbers)):
+            if current is not None and number == current.number:
+                raise _error(
+                    f"generation {number} of {self.name} is the current one",
+                    "switch to another one first: envtool rollback",
+                )
+            links.append(self.generation_link(self._existing(number).number))
+        return links
 
     def prune(self, choose: "Choose") -> "list[Generation]":
         """Forget those of all generations that `choose` picks, and return them.

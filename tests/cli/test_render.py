@@ -164,7 +164,14 @@ def test_a_generation_is_json_in_utc() -> None:
         environment=PATH, python="3.11.2", impure=True, name="demo", packages=(package("a"),)
     )
     generation: Any = SimpleNamespace(
-        number=2, path=PATH, created=0.0, current=True, record=record, changes=SOME, size=5
+        number=2,
+        path=PATH,
+        created=0.0,
+        current=True,
+        record=record,
+        changes=SOME,
+        size=5,
+        used_by=(7,),
     )
     shape = render.generation_json(generation)
     assert list(shape) == [
@@ -178,6 +185,7 @@ def test_a_generation_is_json_in_utc() -> None:
         "size",
         "packages",
         "changes",
+        "used_by",
     ]
     assert shape["created"] == "1970-01-01T00:00:00Z"
     assert "generation 2 of demo: python 3.11.2, impure, 1 package, 5 B" in render.generation_line(

@@ -28,6 +28,7 @@ COMMANDS = [*PLAIN, "kernel", "notebook", "store"]
 EVERY = [[name] for name in PLAIN]
 EVERY += [["kernel", "install"], ["kernel", "list"], ["kernel", "remove"]]
 EVERY += [["notebook", name] for name in ("init", "add", "lock", "show", "run", "verify", "clean")]
+EVERY += [["generations", "delete"]]
 EVERY += [["store", name] for name in make_parser("store").commands()["store"].commands()]
 
 

@@ -231,6 +231,19 @@ def _runtime(pattern: re.Pattern[bytes]) -> Iterator[Root]:
             yield from _process(f"{_PROC}/{pid}", pattern)
 
 
+def users(settings: Settings) -> dict[StorePath, list[int]]:
+    """Return the processes, by number, that have a store path open, mapped or in a variable.
+
+    This process is not counted. Other users' processes cannot be looked into.
+    """
+    pattern, own, found = _pattern(settings), os.getpid(), dict[StorePath, list[int]]()
+    for process in sorted(int(name) for name in os.listdir(_PROC) if name.isdigit()):
+        if process != own:
+            for path in {root.path for root in _process(f"{_PROC}/{process}", pattern)}:
+                found.setdefault(path, []).append(process)
+    return found
+
+
 def _process(folder: str, pattern: re.Pattern[bytes]) -> Iterator[Root]:
     links = [f"{folder}/{name}" for name in _PROCESS_LINKS]
     links += [f"{folder}/fd/{name}" for name in _listed(f"{folder}/fd")]
