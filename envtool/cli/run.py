@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_LONGEST_LINE = 256
+"""Bytes of a first line that Linux looks at."""
+
 SCRIPT_BLOCK = b"# /// script"
 """The line that opens a declaration inside a script (PEP 723)."""
 
@@ -63,7 +66,18 @@ def _command(words: Sequence[str]) -> list[str]:
 
 
 def _is_script(word: str) -> bool:
-    return word.endswith(".py") and os.path.isfile(word)
+    """Return whether the word is a file that Python is to run.
+
+    Without an ending that says so, its first line does: `#!` and envtool, which would otherwise
+    start itself for ever.
+    """
+    if word.endswith(".py"):
+        return os.path.isfile(word)
+    if "/" not in word or not os.path.isfile(word):
+        return False
+    with open(word, "rb") as file:
+        line = file.readline(_LONGEST_LINE)
+    return line.startswith(b"#!") and b"envtool" in line
 
 
 def _declares(script: str) -> bool:

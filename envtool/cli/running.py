@@ -21,7 +21,8 @@ def add_run(commands: "Commands[Parser]") -> None:
         text="""
         Becomes the command: its exit code, signals and terminal are its own, and everything
         behind it belongs to it. With no generation yet it makes the first one. A Python script
-        with a `# /// script` block runs in the environment that the block declares.
+        with a `# /// script` block runs in the environment that the block declares; with the
+        first line `#!/usr/bin/env -S envtool run` it is a program of its own, whatever its name.
         """,
         examples=[
             ("envtool run python -m pytest -q", "a command of the environment"),

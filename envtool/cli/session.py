@@ -64,7 +64,8 @@ class Session:
         if found is None:
             if not workspace.is_made_up(project):
                 self.terminal.say("no generation yet: switching to the first one")
-            self.workspace().switch(project)
+            # A script may lie where its user cannot write, such as among the machine's programs.
+            self.workspace().switch(project, save_lock=os.access(project.folder, os.W_OK))
             found = workspace.current(project)
             assert found is not None, "switching leaves a current generation"
         elif workspace.drifted(project, found[1]):

@@ -110,6 +110,8 @@ def _kind(path: str) -> "Kind":
         return kind_of(read_text(path), file=path)
     if os.path.isdir(path):
         _refuse(path, IsADirectoryError(), one_fault)
+    if not extension and os.path.exists(path) and _read_bytes(path).startswith(b"#!"):
+        return "script"
     raise one_fault(path, "expected a .toml, a .py or an .ipynb file")
 
 
