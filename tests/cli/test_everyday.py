@@ -222,7 +222,7 @@ def test_there_and_back_again(envtool: Any, offering: Any) -> None:
     assert [one["name"] for one in found[2]["changes"]["removed"]] == ["alpha", "beta"]
     assert envtool("rollback").stdout.startswith("switched from generation 3 to 2\n")
     assert envtool("-q", "run", "greet").stdout == "alpha 1.0\n"
-    assert answer(envtool, "rollback", "1") == {"from": 2, "to": 1}
+    assert answer(envtool, "rollback", "1") == {"from": 2, "to": 1, "files": []}
     lines = envtool("generations").stdout.splitlines()
     assert [line[:4] for line in lines] == ["*  1", "   2", "   3"]
     missing = envtool("rollback", "9")
