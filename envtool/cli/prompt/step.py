@@ -152,9 +152,9 @@ class _Look:
                 tests += [f"! {file} -nt {stamp}", f"! {file} -ot {stamp}"]
         tests += [f"{quoted(a, shell)} -ef {quoted(b, shell)}" for a, b in self._links.items()]
         if shell == "fish":
-            body = "\n    and ".join(f"test {each}" for each in tests) or "__envtool_unvisited"
+            body = "\n    and ".join(f"test {each}" for each in tests) or "__envtool_nowhere"
             return f"function __envtool_same\n    {body}\nend\n"
-        body = " &&\n    ".join(f"[[ {each} ]]" for each in tests) or "__envtool_unvisited"
+        body = " &&\n    ".join(f"[[ {each} ]]" for each in tests) or "__envtool_nowhere"
         return f"__envtool_same() {{\n    {body}\n}}\n"
 
     def _stamp(self, time: int) -> str:

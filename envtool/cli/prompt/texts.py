@@ -46,7 +46,8 @@ __envtool_look() {
         __envtool_at=${__envtool_at%/*}
     done
 }
-__envtool_same() { [[ -z $__envtool_found && -z ${ENVTOOL_HOOK-} ]]; }
+__envtool_nowhere() { [[ -z $__envtool_found && -z ${ENVTOOL_HOOK-} ]]; }
+__envtool_same() { __envtool_nowhere; }
 __envtool_keep() {
     eval "if [[ -n \\${$1+x} ]]; then __envtool_own_$1=\\$$1; fi"
 }
@@ -87,8 +88,11 @@ fi
 
 _FISH = """\
 set --global __envtool_seen
-function __envtool_same
+function __envtool_nowhere
     test -z "$__envtool_found" -a -z "$ENVTOOL_HOOK"
+end
+function __envtool_same
+    __envtool_nowhere
 end
 function __envtool_look
     set --global __envtool_found

@@ -204,6 +204,25 @@ def test_where_nothing_changed_no_program_is_started(
 
 
 @every_shell
+def test_where_nothing_is_no_program_is_started(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation()
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("echo $GREETING") == "hei"
+    prompted.answer("cd /")
+    assert prompted.answer("echo $GREETING") == ""
+    start_function, end_function = ("; ", "; end") if shell == "fish" else ("() { ", "; }")
+    word = "function " if shell == "fish" else ""
+    prompted.answer(f"{word}__envtool_ask{start_function}echo echo as''ked{end_function}")
+    for _ in range(2):
+        prompted.answer("true")
+        assert "asked" not in prompted.said
+        assert "__envtool" not in prompted.said.replace("__envtool_ask", "")
+
+
+@every_shell
 def test_the_status_of_the_last_command_is_kept(
     shell: str, place: Any, make_generation: Any, start: Start
 ) -> None:
