@@ -10,12 +10,13 @@ from envtool.machine.libraries import Libraries
 from envtool.plan.loading import Loader, Node, Provider, provider
 from envtool.sources.binaries import Binary
 from envtool.sources.opened import Opened
-from envtool.values import value
+from envtool.values import replace, value
 
 __all__ = ["Contents", "Need", "is_driver", "judge", "lacks"]
 
 _DRIVERS = ("libcuda.so", "libcudadebugger.so", "libnvidia-", "libnvcuvid.so", "libnvoptix.so")
 _WORST: Sequence[Provider] = ("own", "other", "machine", "loaded", "nothing")
+_BROUGHT: Sequence[Provider] = ("own", "other")
 _MODULE = re.compile(r"(?:^|/)(?:[^/]*\.(?:cpython-\d+[^/.]*|abi3)|(?!lib)[^/.]*)\.so$").search
 """An extension module by its name; libraries are named `lib…`."""
 
@@ -51,7 +52,8 @@ class Need:
     """Path of the library, or its place in a wheel; of a lacking version, too."""
     essential: bool
     """An import needs it, as far as names tell: the file is an extension module or is loaded by
-    one, or its wheel has none. Else it is of a plugin or program that few ever use."""
+    one, or no module loads anything of its wheel, so that code opens it. Else it is of a plugin or
+    program that few ever use."""
     newest: str | None = None
     """Of a lacking version: the newest of its kind that the library has, `GLIBC_2.36`."""
 
@@ -75,6 +77,10 @@ def judge(wheels: Sequence[Contents], machine: Libraries) -> tuple[Need, ...]:
     return _Judge(wheels, machine).run()
 
 
+_Tree = tuple[frozenset[str], tuple[Need, ...]]
+"""Places of files that are loaded together, and what they need."""
+
+
 class _Judge:
     def __init__(self, wheels: Sequence[Contents], machine: Libraries) -> None:
         program = machine.open(machine.program)
@@ -88,7 +94,6 @@ class _Judge:
         self.wheels = wheels
         self.within = _closures(wheels)
         self.loader = Loader(nodes, machine, self.within)
-        self.with_modules = {node.wheel for node in nodes.values() if _MODULE(node.path)}
 
     def run(self) -> tuple[Need, ...]:
         trees = {place: self._tree(node) for place, node in self.loader.nodes.items()}
@@ -99,35 +104,51 @@ class _Judge:
             if place not in seen:  # files that need each other in a circle
                 roots.append(place)
                 seen |= {place, *loaded}
-        needs = [need for root in roots for need in trees[root][1]]
+        served = self._served(trees)
+        needs = [
+            need if self._is_essential(root, served) else replace(need, essential=False)
+            for root in roots
+            for need in trees[root][1]
+        ]
         return tuple(sorted([*_worst(needs), *self._opened()], key=_order))
 
-    def _tree(self, root: Node) -> tuple[frozenset[str], tuple[Need, ...]]:
+    def _served(self, trees: Mapping[str, _Tree]) -> frozenset[str | None]:
+        """Return the wheels that have modules, or whose files modules of others load."""
+        nodes = self.loader.nodes
+        return frozenset(
+            nodes[each].wheel
+            for place, (loaded, _) in trees.items()
+            if _MODULE(place)
+            for each in loaded | {place}
+        )
+
+    def _is_essential(self, root: str, served: frozenset[str | None]) -> bool:
+        return self.loader.nodes[root].wheel not in served or _MODULE(root) is not None
+
+    def _tree(self, root: Node) -> _Tree:
         """Return the places of the wheels' files that come with one, and what all of them need."""
-        essential = root.wheel not in self.with_modules or _MODULE(root.path) is not None
-        needs = list(self._starter(root, essential=essential))
+        needs = list(self._starter(root))
         names, outcomes = self.loader.load(root)
         for (node, soname), found in outcomes.items():
             if node.wheel is not None:
                 who: Provider = found.provider if found else "nothing"
                 by = found.node.path if found else None
-                needs.append(Need(node.wheel, node.path, soname, None, who, by, essential))
+                needs.append(Need(node.wheel, node.path, soname, None, who, by, essential=True))
         ours = {node for node, _ in outcomes if node.wheel is not None} | {root}
+        ours |= {each.node for each in outcomes.values() if each and each.provider in _BROUGHT}
         for node in ours:
-            needs += self._versions(node, names, essential=essential)
+            needs += self._versions(node, names)
         return frozenset(node.path for node in ours), tuple(needs)
 
-    def _starter(self, root: Node, *, essential: bool) -> Iterator[Need]:
+    def _starter(self, root: Node) -> Iterator[Need]:
         """Yield what starts a program."""
         path = root.elf.interpreter
         if root.elf.is_program and path is not None and root.wheel is not None:
             by = path if self.machine.open(path) else None
             who: Provider = "machine" if by else "nothing"
-            yield Need(root.wheel, root.path, path, None, who, by, essential)
+            yield Need(root.wheel, root.path, path, None, who, by, essential=True)
 
-    def _versions(
-        self, node: Node, names: Mapping[str, Node], *, essential: bool
-    ) -> Iterator[Need]:
+    def _versions(self, node: Node, names: Mapping[str, Node]) -> Iterator[Need]:
         """Yield the versions that a file needs of libraries that are there."""
         for wanted in node.elf.wanted:
             found = names.get(wanted.library)
@@ -143,8 +164,8 @@ class _Judge:
                 wanted.version,
                 provider(node, found) if has else "nothing",
                 found.path,
-                essential,
-                None if has else _newest(wanted.version, found.elf.defined),
+                essential=True,
+                newest=None if has else _newest(wanted.version, found.elf.defined),
             )
 
     def _opened(self) -> Iterator[Need]:

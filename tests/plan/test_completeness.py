@@ -195,6 +195,20 @@ def test_a_plugin_of_a_wheel_with_modules_is_not_essential(site: Site) -> None:
     assert not lack.essential
 
 
+def test_a_plugin_of_a_wheel_that_modules_of_others_load_is_not_essential(site: Site) -> None:
+    site.library("qt/lib/libcore.so.6", soname="libcore.so.6")
+    site.library("qt/plugins/libsql.so", needs=[ABSENT])
+    site.library("py/core.abi3.so", f"{RPATH}$ORIGIN/../qt/lib", needs=["libcore.so.6"])
+    (lack,) = lacks(site.judge())
+    assert (lack.wheel, lack.essential) == ("qt", False)
+
+
+def test_a_library_that_only_code_can_open_is_essential(site: Site) -> None:
+    site.library("boost/lib/libboost.so", needs=[ABSENT])
+    (lack,) = lacks(site.judge())
+    assert lack.essential
+
+
 def test_libraries_that_need_each_other_are_judged_once(site: Site) -> None:
     flags = f"{RPATH}$ORIGIN"
     site.library("a/liba1.so", flags, soname="liba1.so", needs=["liba2.so", ABSENT])
