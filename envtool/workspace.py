@@ -177,7 +177,7 @@ class Workspace:
         return change(
             assign=entry.assigned(environment, name, project.folder, variables),
             unset=entry.REMOVED,
-            prepend={"PATH": [entry.programs(environment)]},
+            prepend={"PATH": [entry.programs(environment), *self._system_programs(record)]},
         )
 
     def declaration_digest(self, project: Project) -> str:
@@ -220,6 +220,24 @@ class Workspace:
     def _open(self, environment: str) -> None:
         with suppress(OSError):
             self._held.append(os.open(environment, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def _system_programs(self, record: Record) -> Sequence[str]:
+        """Return what follows on PATH; in a system root they are its own."""
+        return () if record.system is None else entry.SYSTEM_PROGRAMS
+
+    def system(self, record: Record) -> str | None:
+        """Return where the generation's system root lies; None when it has the host's.
+
+        :raises ProfileError: it is gone.
+        """
+        if record.system is None:
+            return None
+        place = self.physical(record.system)
+        if not os.path.isdir(f"{place}/usr"):
+            raise ProfileError(
+                f"the system root {place} is not there", hint="realise it again: envtool switch"
+            )
+        return place
 
     def _hold(self, environment: str, number: int, project: Project) -> None:
         """Have the environment open, and see that its generation was not deleted before that.
@@ -885,6 +903,7 @@ class Workspace:
             hook=declaration.hook,
             kernel=(display or name) if has_kernel else None,
             packages=packages,
+            system=planned.system,
         )
 
     def _packages(self, planned: "Evaluation") -> list[Package]:

@@ -16,7 +16,7 @@ from envtool.errors import KernelError, StoreError
 if TYPE_CHECKING:
     from envtool.workspace import Project, Record, Workspace
 
-__all__ = ["MAGICS", "command", "magics_folder", "program", "variables"]
+__all__ = ["MAGICS", "command", "inside", "magics_folder", "program", "variables"]
 
 MAGICS = "envtool.magics"
 """The extension of IPython that a kernel begins with."""
@@ -41,6 +41,23 @@ def command(workspace: "Workspace", project: "Project", record: "Record") -> lis
     return [python, "-m", "ipykernel_launcher", f"--IPKernelApp.extra_extensions={MAGICS}"]
 
 
+def inside(workspace: "Workspace", record: "Record", argv: list[str]) -> list[str]:
+    """Return the words that start a program of a generation from outside of its system root."""
+    system = workspace.system(record)
+    if system is None:
+        return argv
+    # Envtool itself may be found by a hook of site, as editable projects are, which -S leaves out.
+    here = os.path.dirname(os.path.dirname(envtool.__file__))
+    paths = [here, *filter(None, sys.path)]
+    return [sys.executable, "-I", "-S", "-c", _INSIDE, *paths, "--", system, *argv]
+
+
+_INSIDE = (
+    "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[1:at]; "
+    "from envtool.machine.isolating.system import become; become(*sys.argv[at + 1:])"
+)
+
+
 def variables(
     workspace: "Workspace",
     project: "Project",
@@ -56,7 +73,11 @@ def variables(
     entered["ENVTOOL_DECLARATION"] = project.path
     entered["ENVTOOL_NAME"] = project.environment
     entered.pop("ENVTOOL_NOTEBOOK", None)  # of a run that this one is started from
-    if (own := program()) is not None:
+    if record.system is not None:
+        from envtool.machine.isolating.system import PROGRAM
+
+        entered["ENVTOOL_PROGRAM"] = PROGRAM
+    elif (own := program()) is not None:
         entered["ENVTOOL_PROGRAM"] = own
     return entered
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from envtool.errors import ProfileError
 from envtool.formats.generation import LOCK
 from envtool.formats.lock_head import read_head
-from envtool.kernel.entering import command, variables
+from envtool.kernel.entering import command, inside, variables
 from envtool.machine.project import read_lock_text
 from envtool.values import value
 
@@ -55,7 +55,7 @@ def entry_of(
     :raises KernelError: the environment has no ipykernel.
     :raises ProfileError: it cannot be entered.
     """
-    argv = command(workspace, project, record)
+    argv = inside(workspace, record, command(workspace, project, record))
     return Entry(argv, variables(workspace, project, number, record, environ))
 
 

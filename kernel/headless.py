@@ -19,7 +19,7 @@ from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.origin import Origin
 from envtool.formats.notebooks.parameters import assignments, defaults, inject
 from envtool.kernel.apart import apart, views_of
-from envtool.kernel.entering import command, program, variables
+from envtool.kernel.entering import command, inside, program, variables
 from envtool.kernel.execution import Execution, perform
 from envtool.kernel.rehearsal import changes_itself, entered_by, rehearsal
 from envtool.machine import project as projects
@@ -230,8 +230,10 @@ def execution_of(
     if wanted.isolated:
         views = views_of(workspace, entered.project, entered.record)
         argv = apart(argv, network=wanted.network, views=views, folder=project.folder)
-    elif not wanted.network:
-        argv = apart(argv, network=False)
+    else:
+        argv = inside(workspace, entered.record, argv)
+        if not wanted.network:
+            argv = apart(argv, network=False)
     if entered.project == project and any(changes_itself(cell.source) for cell in code):
         text = projects.read_text(project.path)
         acted = rehearsal(workspace, project, entered.record, text, entered.lock)

@@ -27,12 +27,14 @@ from envtool.machine.store import Store
 from envtool.plan.instantiate import (
     BUILD,
     DEBIAN_INTERPRETER,
+    DEBIAN_ROOT,
     ENVIRONMENT,
     FETCH,
     INTERPRETER,
     LIBRARIES,
     LOCAL,
     LOCAL_INTERPRETER,
+    SYSTEM_ROOT,
     UNPACK,
     UNPACK_DEB,
     UNPACK_STANDALONE,
@@ -56,6 +58,7 @@ _KINDS: Mapping[str, Kind] = {
     UNPACK_DEB: "unpack",
     UNPACK_STANDALONE: "unpack",
     DEBIAN_INTERPRETER: "build",
+    DEBIAN_ROOT: "build",
     LIBRARIES: "build",
     BUILD: "build",
     ENVIRONMENT: "compose",
@@ -262,6 +265,27 @@ def _unpack_standalone(
         return _placed(context, path, derivation, target, set())
 
 
+def _debian_root(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
+    from envtool.build.system.making import make
+    from envtool.machine import sandbox
+
+    environment = derivation.environment
+    settings = context.store.settings
+    os.makedirs(settings.logs, exist_ok=True)
+    debs = [(context.physical(full), name) for full, name in json.loads(environment["debs"])]
+    with scratch(context.store, derivation.name) as target:
+        for note in make(
+            debs,
+            target,
+            bwrap=sandbox.require(settings.path),
+            log=f"{settings.logs}/{path}.log",
+            allowed=frozenset(json.loads(environment["allowed"])),
+            jobs=settings.jobs,
+        ):
+            context.reporter.note(note)
+        return _placed(context, path, derivation, target, {derivation.output_path()})
+
+
 def _debian_interpreter(
     context: Context, path: StorePath, derivation: Derivation, _: Step
 ) -> PathInfo:
@@ -345,6 +369,10 @@ def _environment(context: Context, path: StorePath, derivation: Derivation, _: S
         for collision in compose(specification, target).collisions:
             context.reporter.note(f"{collision}; the first is used")
         candidates = {output, interpreter, *objects.values()}
+        if SYSTEM_ROOT in environment:
+            system = StorePath.parse_full(environment[SYSTEM_ROOT])
+            os.symlink(f"../{system}", f"{target}/system")
+            candidates.add(system)
         # What it is made of is registered with its closure, or else its derivation is at hand.
         candidates |= store.database.requisites(candidates).keys()
         for below in derivation.input_derivations.keys() & context.derivations.keys():
@@ -477,6 +505,7 @@ _BUILDERS: Mapping[str, _Builder] = {
     UNPACK_DEB: _unpack_deb,
     UNPACK_STANDALONE: _unpack_standalone,
     INTERPRETER: _interpreter,
+    DEBIAN_ROOT: _debian_root,
     DEBIAN_INTERPRETER: _debian_interpreter,
     LIBRARIES: _libraries,
     LOCAL_INTERPRETER: _local_interpreter,

@@ -25,6 +25,7 @@ from envtool.plan.instantiate import (
     add_environment,
     add_packages,
 )
+from envtool.plan.system import add_system
 from envtool.values import value
 
 __all__ = ["TEXTS", "Origin", "derivations", "local_sources", "origins", "project_texts"]
@@ -110,9 +111,12 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
     made = Instantiation()
     python = chosen.add(made)
     add_packages(made, gatherer.gather(lock), python, interpreter)
+    system = None if lock.system is None else add_system(made, lock.system)
     for entered in {python, chosen.add_entered(made)}:
         for collisions in ("refuse", "warn"):
-            add_environment(made, record.name, entered, interpreter, collisions=collisions)
+            add_environment(
+                made, record.name, entered, interpreter, collisions=collisions, system=system
+            )
     return made.derivations
 
 

@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from envtool.cli import fast
 
     words = list(sys.argv[1:] if argv is None else argv)
+    fast.leave_system(words)
     fast.enter(words)
     # What a command loads and plans stays until it ends; looking through it finds nothing.
     gc.set_threshold(100_000)

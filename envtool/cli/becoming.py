@@ -11,15 +11,29 @@ from typing import NoReturn
 __all__ = ["execute", "locate"]
 
 
-def execute(words: Sequence[str], environ: Mapping[str, str], *, fresh: bool = False) -> NoReturn:
+def execute(
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    fresh: bool = False,
+    system: str | None = None,
+) -> NoReturn:
     """Replace this process by a program found on the new PATH.
 
     :param fresh: whether to suggest adding a package when the program is not found.
+    :param system: where the system root lies that is entered first; None: it is the host's.
     :raises CommandError: when it is not found (127) or cannot be executed (126).
+    :raises SandboxError: when the kernel denies what entering a system root needs.
     """
-    path = locate(words[0], environ)
+    path = locate(words[0], environ, system=system)
     if path is None:
         _not_found(words[0], suggest=fresh)
+    if system is not None:
+        # What may be needed to tell of a failure; afterwards the host's /usr is out of sight.
+        import envtool.cli.failure  # noqa: F401
+        from envtool.machine.isolating.system import enter_system
+
+        enter_system(system, f"{environ['ENVTOOL_ENVIRONMENT']}/bin/python")
     _restore_signals()
     try:
         os.execve(path, list(words), dict(environ))  # noqa: S606 - to become it is the point
@@ -27,15 +41,29 @@ def execute(words: Sequence[str], environ: Mapping[str, str], *, fresh: bool = F
         _not_executable(path, error, environ)
 
 
-def locate(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the program's path as a shell would find it; None when there is none."""
+def locate(name: str, environ: Mapping[str, str], *, system: str | None = None) -> str | None:
+    """Return the program's path as a shell would find it; None when there is none.
+
+    `system` is where the system root lies that will be entered.
+    """
     if "/" in name:
-        return name if os.path.exists(name) else None
+        return name if os.path.exists(name) or _is_inside(system, name) else None
     for folder in environ.get("PATH", os.defpath).split(":"):
         path = os.path.join(folder or ".", name)
-        if os.access(path, os.X_OK) and not os.path.isdir(path):
+        if system is not None and path.startswith(_REPLACED):
+            if _is_inside(system, path):
+                return path
+        elif os.access(path, os.X_OK) and not os.path.isdir(path):
             return path
     return None
+
+
+_REPLACED = ("/usr/", "/bin/", "/sbin/", "/lib")
+
+
+def _is_inside(system: str | None, path: str) -> bool:
+    """Say whether the system root has a file; links such as those of alternatives lead inside."""
+    return system is not None and path.startswith(_REPLACED) and os.path.lexists(system + path)
 
 
 def _restore_signals() -> None:

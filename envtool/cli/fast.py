@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 _DECLARATIONS = ("envtool.toml", "pyproject.toml")
 
 
+def leave_system(words: Sequence[str]) -> None:
+    """Inside of a system root, become the envtool that goes back to the host's root first."""
+    program = "/.envtool/bin/envtool"
+    if os.path.exists(program):
+        os.execv(program, [program, *words])  # noqa: S606 - becoming it is the purpose
+
+
 def enter(words: Sequence[str]) -> None:
     """Become the command of `run CMD…`, or return if that is not for the fast lane to do."""
     if len(words) < 2 or words[0] != "run" or words[1].startswith("-") or words[1].endswith(".py"):  # noqa: PLR2004
@@ -70,7 +77,7 @@ def _environ(root: str, generation: str, path: str, link: str) -> dict[str, str]
         record = json.load(file)
     environment = f"{root}/store/{record['environment']}"
     programs = entry.programs(environment)
-    if record["format"] != 1 or not os.path.exists(f"{programs}/python"):
+    if record["format"] != 1 or "system" in record or not os.path.exists(f"{programs}/python"):
         return None
     number = link.removeprefix("default-").removesuffix("-link")
     after = {name: value for name, value in os.environ.items() if not _removed(name)}

@@ -97,8 +97,9 @@ def purified(environ: Mapping[str, str], record: "Record") -> dict[str, str]:
     own = {*_PURE, *_OURS, *record.variables}
     kept = {name: text for name, text in environ.items() if name in own}
     declared = record.variables.get("PATH", "")
-    leading = entry.programs(environ["ENVTOOL_ENVIRONMENT"])
-    kept["PATH"] = ":".join(filter(None, (leading, declared)))
+    leading = [entry.programs(environ["ENVTOOL_ENVIRONMENT"])]
+    leading += entry.SYSTEM_PROGRAMS if record.system is not None else ()
+    kept["PATH"] = ":".join(filter(None, (*leading, declared)))
     return kept
 
 
@@ -141,7 +142,7 @@ def start(
             from envtool.machine.isolating.isolation import leave_network
 
             leave_network()
-        execute(words, environ, fresh=True)
+        execute(words, environ, fresh=True, system=workspace.system(record))
     from envtool.machine.isolating.isolation import Isolated, become_isolated
 
     shown = closure_views(workspace, project, record, isolation=isolation, system=system)
@@ -150,7 +151,7 @@ def start(
     folder = os.getcwd()
     if not (folder + "/").startswith(project.folder + "/"):
         folder = project.folder
-    program = _located(words[0], inside, shown)
+    program = _located(words[0], inside, shown, workspace.system(record))
     become_isolated(
         Isolated(shown, folder, not isolation.no_network), [program, *words[1:]], inside
     )
@@ -162,7 +163,9 @@ def _home() -> str:
     return HOME
 
 
-def _located(name: str, environ: Mapping[str, str], views: "Sequence[View]") -> str:
+def _located(
+    name: str, environ: Mapping[str, str], views: "Sequence[View]", system: str | None
+) -> str:
     """Return the program's path.
 
     :raises CommandError: it is not found, or nothing shows it inside.
@@ -172,7 +175,12 @@ def _located(name: str, environ: Mapping[str, str], views: "Sequence[View]") -> 
 
     seen = [view.path for view in views]
     for folder in [""] if "/" in name else environ["PATH"].split(":"):
-        path = locate(os.path.abspath(f"{folder}/{name}" if folder else name), environ)
+        wanted = os.path.abspath(f"{folder}/{name}" if folder else name)
+        if system is not None and wanted.startswith("/usr/"):
+            if os.path.lexists(system + wanted):
+                return wanted
+            continue
+        path = locate(wanted, environ)
         if path and os.access(path, os.X_OK) and not os.path.isdir(path):
             real = os.path.realpath(path)
             if any(f"{real}/".startswith(f"{os.path.realpath(each)}/") for each in seen):
@@ -205,7 +213,12 @@ def closure_views(
             hint="put the declaration into a folder of its own",
         )
     views: list[View] = []
-    if record.impure or system:
+    own = workspace.system(record)
+    if own is not None:
+        from envtool.machine.isolating.system import views_of
+
+        views += views_of(own)
+    elif record.impure or system:
         views += host_system()
     if record.impure:
         views += _interpreter(f"{workspace.physical(record.environment)}/bin/python")

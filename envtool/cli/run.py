@@ -47,7 +47,7 @@ def run(options: Options, words: Sequence[str], terminal: "Terminal") -> NoRetur
     terminal.flush()
     started = ["python", *command] if script else command
     if not isolation:
-        execute(started, environ, fresh=True)
+        execute(started, environ, fresh=True, system=workspace.system(record))
     from envtool.cli.isolating import start
 
     start(isolation, started, environ, workspace=workspace, project=project, record=record)

@@ -108,6 +108,9 @@ def enter_generation(
     shell, path = find_shell(shell, os.environ)
     hook = record.hook if declared else None
     session.terminal.flush()
+    system = workspace.system(record)
+    if system is not None:
+        shell, path = _shell_of(system, shell)
     if shell == "fish" and not isolation:
         entered, hook = with_hook(entered, hook, os.environ), None
     if line is not None and hook:
@@ -125,6 +128,8 @@ def enter_generation(
             record=record,
             system=True,
         )
+    if system is not None:
+        _enter_system(system, f"{workspace.physical(record.environment)}/bin/python")
     if line is not None:
         run_in_shell(line, entered, record.name, shell=shell, path=path, environ=os.environ)
     enter(entered, record.name, shell=shell, path=path, environ=os.environ, hook=hook or "")
@@ -160,6 +165,22 @@ def find_shell(wanted: Shell | None, environ: Mapping[str, str]) -> tuple[Shell,
             hint="envtool shell --shell " + "|".join(SHELLS),
         )
     return cast("Shell", name), path
+
+
+def _shell_of(system: str, wanted: Shell) -> tuple[Shell, str]:
+    """Return the shell of a system root: the wanted one if it is there; bash always is."""
+    shell: Shell = wanted if os.path.lexists(f"{system}/usr/bin/{wanted}") else "bash"
+    return shell, f"/usr/bin/{shell}"
+
+
+def _enter_system(system: str, python: str) -> None:
+    # Imported now: afterwards the host's /usr is out of sight, and perhaps this Python's library.
+    import tempfile  # noqa: F401
+
+    import envtool.cli.failure  # noqa: F401
+    from envtool.machine.isolating.system import enter_system
+
+    enter_system(system, python)
 
 
 def enter(

@@ -25,6 +25,11 @@ def assigned(
     }
 
 
+SYSTEM_PROGRAMS = ("/.envtool/bin", "/usr/bin", "/bin")
+"""What follows the environment's programs on PATH where system packages are declared: envtool
+itself, and theirs."""
+
+
 def programs(environment: str) -> str:
     """Return the folder that leads PATH."""
     return f"{environment}/bin"

@@ -68,6 +68,7 @@ class Record:
         "name",
         "packages",
         "python",
+        "system",
         "variables",
     )
 
@@ -85,6 +86,7 @@ class Record:
         hook: str | None,
         kernel: str | None,
         packages: Sequence[Package],
+        system: StorePath | None = None,
     ) -> None:
         self.name = name
         """The project's name, with the environment's behind a dot unless it is the default."""
@@ -104,6 +106,8 @@ class Record:
         self.kernel = kernel
         """Display name in Jupyter; None when the environment has no ipykernel."""
         self.packages = tuple(packages)
+        self.system = system
+        """The system root whose /usr it has; None: the host's."""
 
 
 def render(record: Record) -> bytes:
@@ -120,6 +124,8 @@ def render(record: Record) -> bytes:
         for package in record.packages
     ]
     fields = {name: getattr(record, name) for name in Record.__slots__}
+    if record.system is None:
+        del fields["system"]
     text = json.dumps({**fields, "packages": packages, "format": _FORMAT}, sort_keys=True, indent=1)
     return text.encode() + b"\n"
 
@@ -141,7 +147,8 @@ def parse(data: bytes, place: str) -> Record:
             for each in fields.pop("packages")
         ]
         environment = StorePath.parse(fields.pop("environment"))
-        return Record(**fields, environment=environment, packages=packages)
+        system = StorePath.parse(fields.pop("system")) if "system" in fields else None
+        return Record(**fields, environment=environment, packages=packages, system=system)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(
             f"{place} is damaged: {error}", hint="make a new generation: envtool switch"

@@ -10,10 +10,12 @@ locks reads as what changed.
 comes one `builds` table per source package with what its build back end needs, and at the end,
 if the interpreter is one of our own, the `debian` table with the packages that it is made of
 (`interpreter`), those with libraries that wheels need, with who asked for what (`libraries`), and
-the names of wheels whose libraries look where the interpreter does (`inheriting`).
+the names of wheels whose libraries look where the interpreter does (`inheriting`). The packages of
+a system root stand there, too (`system`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from envtool.formats.lock_reader import parse
 from envtool.formats.locked import (
@@ -24,12 +26,16 @@ from envtool.formats.locked import (
     LockedLibrary,
     LockedPackage,
     LockedPython,
+    LockedSystem,
     Pins,
     Vcs,
     basename,
     package_order,
 )
 from envtool.formats.selection import select
+
+if TYPE_CHECKING:
+    from envtool.formats.debian.package import DebianPackage
 
 __all__ = [
     "Artifact",
@@ -39,6 +45,7 @@ __all__ = [
     "LockedLibrary",
     "LockedPackage",
     "LockedPython",
+    "LockedSystem",
     "Pins",
     "Vcs",
     "parse",
@@ -141,18 +148,27 @@ def _python(python: LockedPython) -> str:
     return "\n".join(lines)
 
 
-def _debian(python: LockedPython) -> Iterator[str]:
-    if python.pins.packages:
-        from envtool.formats.debian.package import render_locked
-
-        pins = python.pins
-        tables = (_inline(**render_locked(package)) for package in pins.packages)
-        lines = ["[tool.envtool.debian]", *_array("interpreter", tables)]
+def _debian(lock: Lock) -> Iterator[str]:
+    lines: list[str] = []
+    pins = lock.python.pins
+    if pins.packages:
+        lines += _array("interpreter", map(_debian_package, pins.packages))
         lines += _array(
-            "libraries",
-            (_inline(**render_locked(each.package), asked=each.asked) for each in pins.libraries),
+            "libraries", (_debian_package(each.package, each.asked) for each in pins.libraries)
         )
-        yield "\n".join([*lines, *_array("inheriting", map(_quote, pins.inheriting))])
+        lines += _array("inheriting", map(_quote, pins.inheriting))
+    if lock.system is not None:
+        lines += _array("requested", map(_quote, lock.system.requested))
+        lines += _array("allow-failures", map(_quote, lock.system.allowed))
+        lines += _array("system", map(_debian_package, lock.system.packages))
+    if lines:
+        yield "\n".join(["[tool.envtool.debian]", *lines])
+
+
+def _debian_package(package: "DebianPackage", asked: tuple[str, ...] | None = None) -> str:
+    from envtool.formats.debian.package import render_locked
+
+    return _inline(**render_locked(package), asked=asked)
 
 
 def _builds(builds: Sequence[BuildRequirements]) -> Iterator[str]:
@@ -175,6 +191,6 @@ def render(lock: Lock) -> str:
         _python(lock.python),
         *(_package(package, "[[packages]]") for package in packages),
         *_builds(lock.builds),
-        *_debian(lock.python),
+        *_debian(lock),
     ]
     return "\n\n".join(blocks) + "\n"

@@ -8,7 +8,7 @@ from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.lock import Lock
-    from envtool.formats.locked import Pins
+    from envtool.formats.locked import LockedSystem, Pins
 
 _PACKAGES = "\n[[packages]]"
 _DEBIAN = "\n[tool.envtool.debian]\n"
@@ -74,6 +74,27 @@ def read_pinned(text: str, path: str) -> "Pins":
         )
     except (tomllib.TOMLDecodeError, FormatError, LookupError, TypeError, AttributeError):
         return _parsed(text, path).python.pins
+
+
+def read_system(text: str, path: str) -> "LockedSystem | None":
+    """Return what the lock's system root is made of; None when it has none.
+
+    :raises LockError: the text is no lock.
+    """
+    if "\nsystem = [" not in text.partition(_DEBIAN)[2]:
+        return None
+    import tomllib
+
+    from envtool.formats.debian.package import read_locked
+    from envtool.formats.locked import LockedSystem
+
+    try:
+        table = tomllib.loads(text.partition(_DEBIAN)[2])
+        packages = tuple(map(read_locked, table["system"]))
+        allowed = tuple(map(str, table.get("allow-failures", ())))
+        return LockedSystem(tuple(map(str, table["requested"])), allowed, packages)
+    except (tomllib.TOMLDecodeError, FormatError, LookupError, TypeError, AttributeError):
+        return _parsed(text, path).system
 
 
 def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from envtool.formats.locked import (
     LockedLibrary,
     LockedPackage,
     LockedPython,
+    LockedSystem,
     Pins,
     Vcs,
     basename,
@@ -259,6 +260,18 @@ class _Reader:
                 self.fault(where, line)
         return None
 
+    def system(self, ours: Table) -> LockedSystem | None:
+        where = "tool.envtool.debian"
+        debian = self.table(ours, "debian", "tool.envtool") or {}
+        tables = self.tables(debian, "system", where)
+        if not tables:
+            return None
+        return LockedSystem(
+            tuple(self.strings(debian, "requested", where)),
+            tuple(self.strings(debian, "allow-failures", where)),
+            tuple(filter(None, (self.debian(table, where) for table in tables))),
+        )
+
     def foreign_feature(self, document: Table) -> str:
         bounds = self.text(document, "requires-python", "requires-python") or ""
         if found := _LOWER_BOUND(bounds):
@@ -278,6 +291,7 @@ class _Reader:
             packages=self.packages(document, "packages", frozenset(direct)),
             builds=self.builds(ours),
             declaration=self.text(ours, "declaration", "tool.envtool") or "",
+            system=self.system(ours),
         )
 
 

@@ -120,6 +120,18 @@ class BuildRequirements:
 
 
 @value
+class LockedSystem:
+    """The packages of Debian that make the environment's /usr."""
+
+    requested: tuple[str, ...]
+    """As the declaration asks for them."""
+    allowed: tuple[str, ...]
+    """Names of packages whose maintainer scripts may fail."""
+    packages: "tuple[DebianPackage, ...]"
+    """The closure, by name."""
+
+
+@value
 class Lock:
     """A declaration's answer: every package and where its bytes come from."""
 
@@ -129,6 +141,7 @@ class Lock:
     builds: tuple[BuildRequirements, ...]
     declaration: str
     """Digest of the declaration it answers; empty in another tool's lock."""
+    system: "LockedSystem | None" = None
 
 
 def basename(location: str) -> str:

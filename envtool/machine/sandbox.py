@@ -14,6 +14,7 @@ from functools import cache
 from typing import IO
 
 from envtool.errors import SandboxError
+from envtool.machine.seccomp import granting
 from envtool.values import value
 
 __all__ = [
@@ -70,6 +71,8 @@ class Sandbox:
     folder: str
     """The working folder, as seen inside."""
     network: bool = False
+    root: str | None = None
+    """A tree that is the root, to be written to. What runs is its superuser, in name alone."""
 
 
 def host_system() -> tuple[View, ...]:
@@ -146,9 +149,12 @@ def arguments(sandbox: Sandbox, argv: Sequence[str], *, files: Mapping[str, int]
     `files` are small files that are only inside: path to the descriptor of their contents.
     """
     words = [*_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    words += ["--uid", str(USER), "--gid", str(GROUP), "--hostname", "localhost"]
+    user, group = (USER, GROUP) if sandbox.root is None else (0, 0)
+    words += ["--uid", str(user), "--gid", str(group), "--hostname", "localhost"]
     if sandbox.network:
         words.append("--share-net")
+    if sandbox.root is not None:
+        words += ["--bind", sandbox.root, "/", "--cap-add", "ALL"]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 - inside
     for path, descriptor in files.items():
         words += ["--ro-bind-data", str(descriptor), path]
@@ -174,12 +180,16 @@ def run(
     process's go).
     """
     texts = {"/etc/passwd": PASSWD, "/etc/group": GROUPS, "/etc/hosts": HOSTS}
-    files = {path: _anonymous(text) for path, text in texts.items()}
+    files = {path: _anonymous(text) for path, text in texts.items() if sandbox.root is None}
     reading, writing = os.pipe()
-    passed = (*files.values(), writing)
+    passed = [*files.values(), writing]
+    words = ["--info-fd", str(writing)]
+    if sandbox.root is not None:
+        passed.append(_anonymous(granting()))
+        words += ["--seccomp", str(passed[-1])]
     try:
         process = subprocess.Popen(
-            [bwrap, "--info-fd", str(writing), *arguments(sandbox, argv, files=files)],
+            [bwrap, *words, *arguments(sandbox, argv, files=files)],
             env=dict(sandbox.environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -219,9 +229,9 @@ def _wait(process: "subprocess.Popen[bytes]", told: bytes) -> int:
     return code
 
 
-def _anonymous(text: str) -> int:
+def _anonymous(text: str | bytes) -> int:
     """Return a descriptor of a file without a name that holds the text."""
     descriptor = os.memfd_create("sandbox")
-    os.write(descriptor, text.encode())
+    os.write(descriptor, text.encode() if isinstance(text, str) else text)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
 from envtool.formats.declarations.declaration import Declaration, parse
-from envtool.formats.lock_head import Head, read_head, read_pinned
+from envtool.formats.lock_head import Head, read_head, read_pinned, read_system
 from envtool.formats.locked import Pins
 from envtool.machine import project as projects
 from envtool.machine.local import answered_digest
@@ -23,6 +23,7 @@ from envtool.values import replace, value
 
 if TYPE_CHECKING:
     from envtool.formats.lock import Lock
+    from envtool.formats.locked import LockedSystem
 
 
 @value
@@ -40,6 +41,7 @@ class Answer:
     python: Chosen
     resolved: bool
     """The lock was made just now: which libraries it needs is yet to be seen (`completed`)."""
+    system: "LockedSystem | None" = None
 
     @property
     def interpreter(self) -> Interpreter:
@@ -127,6 +129,9 @@ def answer(
         python = closed_interpreter(settings, pinned, host_drivers=declaration.host_drivers)
         if declaration.host_drivers and not python.drivers:
             reporter.note("gpu.host-drivers: this machine has no libraries of a GPU driver")
+    system = None if written is None else read_system(written, place)
+    if must_resolve:
+        system = _system(settings, declaration, system, request)
     lock_text = written
     resolved = False
     if must_resolve or (request.repair and head and head.python != python.interpreter.feature):
@@ -138,6 +143,7 @@ def answer(
             python,
             previous=_previous(written, place, request),
             request=request,
+            system=system,
         )
         resolved = True
     assert lock_text is not None, "either written or resolved"
@@ -148,8 +154,23 @@ def answer(
         lock_text=lock_text,
         written=written,
         python=python,
+        system=system,
         resolved=resolved,
     )
+
+
+def _system(
+    settings: Settings,
+    declaration: Declaration,
+    former: "LockedSystem | None",
+    request: Request,
+) -> "LockedSystem | None":
+    """Return the system packages that the declaration asks for, pinned."""
+    if declaration.system is None:
+        return None
+    from envtool.plan.system import pin_system
+
+    return pin_system(settings, declaration.system, former, upgrade=request.upgrade is True)
 
 
 def _pinned(written: str | None, head: Head | None, place: str) -> Pins:
@@ -192,6 +213,7 @@ def _resolve(
     *,
     previous: "Lock | None",
     request: Request,
+    system: "LockedSystem | None",
 ) -> str:
     from envtool.formats import lock as locks
     from envtool.machine.fetching.index import configured_index
@@ -212,4 +234,4 @@ def _resolve(
         cache_dir=settings.cache,
     )
     reporter.finish(step)
-    return locks.render(lock)
+    return locks.render(replace(lock, system=system))

@@ -42,6 +42,7 @@ __all__ = [
     "ClosedPython",
     "add_closed_interpreter",
     "add_deb",
+    "add_deb_file",
     "describe",
     "find_packages",
     "multiarch_of",
@@ -324,6 +325,14 @@ def _multiarch(architecture: str) -> tuple[str, str]:
 
 def add_deb(made: Instantiation, package: DebianPackage) -> StorePath:
     """Add a package of Debian and return the `.drv` path of what unpacks it."""
+    fetch = add_deb_file(made, package)
+    variables = {"src": made.output(fetch).full(), "deb": package.filename}
+    name = store_name(f"{package.name}-{package.version}")
+    return made.add(derivation(name, UNPACK_DEB, variables, [fetch]))
+
+
+def add_deb_file(made: Instantiation, package: DebianPackage) -> StorePath:
+    """Add the fetch of a .deb and return its `.drv` path."""
     digest = Hash("sha256", bytes.fromhex(package.sha256))
     variables = {
         # Where it can be had is each machine's own affair: mirrors come and go.
@@ -334,10 +343,7 @@ def add_deb(made: Instantiation, package: DebianPackage) -> StorePath:
         "size": str(package.size),
     }
     output = Output(None, fixed=digest)
-    fetch = made.add(derivation(store_name(package.filename), FETCH, variables, output=output))
-    variables = {"src": made.output(fetch).full(), "deb": package.filename}
-    name = store_name(f"{package.name}-{package.version}")
-    return made.add(derivation(name, UNPACK_DEB, variables, [fetch]))
+    return made.add(derivation(store_name(package.filename), FETCH, variables, output=output))
 
 
 def _unpack_standalone(made: Instantiation, archive: "StandaloneArchive") -> StorePath:

@@ -49,6 +49,8 @@ class Evaluation:
     made: Instantiation
     environment: StorePath
     """The environment's `.drv`."""
+    system: StorePath | None = None
+    """The system root; None: the host's."""
 
     @property
     def output(self) -> StorePath:
@@ -79,14 +81,21 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
     for package in packages:
         made.know(package.known)
         made.packages[package.name] = package.known.derivation
+    system = None
+    if answer.system is not None:
+        from envtool.plan.system import add_system
+
+        system = add_system(made, answer.system)
     environment = add_environment(
         made,
         environment_name(answer),
         answer.python.add_entered(made),
         answer.interpreter,
         collisions=answer.declaration.collisions,
+        system=system,
     )
-    return Evaluation(packages, made, environment)
+    output = None if system is None else made.output(system)
+    return Evaluation(packages, made, environment, output)
 
 
 def _key(answer: Answer) -> str:

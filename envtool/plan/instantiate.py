@@ -29,8 +29,11 @@ INTERPRETER = "builtin:host-interpreter"
 DEBIAN_INTERPRETER = "builtin:debian-interpreter"
 LIBRARIES = "builtin:debian-libraries"
 LOCAL_INTERPRETER = "builtin:local-interpreter"
+DEBIAN_ROOT = "builtin:debian-root"
 ENVIRONMENT = "builtin:environment"
 BUILD = "builtin:build-project"
+SYSTEM_ROOT = "systemRoot"
+"""The variable of an environment that names its system root."""
 LOCAL = "envtoolLocal"
 """The variable that marks a derivation whose output holds paths of this machine."""
 
@@ -42,6 +45,7 @@ VERSIONS = {
     DEBIAN_INTERPRETER: "2",
     LIBRARIES: "1",
     LOCAL_INTERPRETER: "1",
+    DEBIAN_ROOT: "1",
     ENVIRONMENT: "2",
     BUILD: "1",
 }
@@ -146,13 +150,21 @@ def add_environment(
     interpreter: Interpreter,
     *,
     collisions: str = "refuse",
+    system: StorePath | None = None,
 ) -> StorePath:
     """Add the environment `name` that joins the packages and return its `.drv` path.
 
-    `collisions` is what happens when two packages claim one file: `refuse` or `warn`.
+    `collisions` is what happens when two packages claim one file: `refuse` or `warn`. `system` is
+    the `.drv` path of its system root.
     """
     made.environment = _environment(
-        made, f"{name}-env", made.packages, python, interpreter, collisions=collisions
+        made,
+        f"{name}-env",
+        made.packages,
+        python,
+        interpreter,
+        collisions=collisions,
+        system=system,
     )
     return made.environment
 
@@ -300,6 +312,7 @@ def _environment(
     interpreter: Interpreter,
     *,
     collisions: str = "refuse",
+    system: StorePath | None = None,
 ) -> StorePath:
     joined = {each: made.output(path).full() for each, path in sorted(packages.items())}
     variables = {
@@ -309,6 +322,9 @@ def _environment(
         "collisions": collisions,
     }
     inputs = [python, *packages.values()]
+    if system is not None:
+        variables[SYSTEM_ROOT] = made.output(system).full()
+        inputs.append(system)
     return made.add(
         derivation(
             store_name(name),

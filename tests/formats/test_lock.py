@@ -19,13 +19,14 @@ from envtool.formats.lock import (
     LockedLibrary,
     LockedPackage,
     LockedPython,
+    LockedSystem,
     Pins,
     Vcs,
     parse,
     render,
     select,
 )
-from envtool.formats.lock_head import read_head, read_pinned
+from envtool.formats.lock_head import read_head, read_pinned, read_system
 from envtool.formats.standalone import StandaloneArchive
 from envtool.values import replace
 
@@ -149,6 +150,17 @@ def test_a_fault_in_the_pinned_archive_is_named(old: str, new: str, words: str) 
 
     with pytest.raises(LockError, match=re.escape(words)):
         parse(text.replace(old, new), path="pylock.toml")
+
+
+def test_what_a_system_root_is_made_of_is_read_back() -> None:
+    system = LockedSystem(("git (>= 2)",), ("dbus",), (DEBIAN, replace(DEBIAN, name="git")))
+    for lock in (replace(CLOSED, system=system), replace(EVERY_SOURCE, system=system)):
+        text = render(lock)
+        assert parse(text, path="pylock.toml") == lock
+        assert read_system(text, "pylock.toml") == system
+        moved = text.replace("[tool.envtool.debian]", "[tool.envtool.debian] # ours")
+        assert read_system(moved, "pylock.toml") in (system, None)
+    assert read_system(render(CLOSED), "pylock.toml") is None
 
 
 def test_the_pins_of_debian_are_found_in_a_lock_of_another_layout() -> None:

@@ -7,10 +7,18 @@ extras and the named environment's own table already joined in.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from envtool.formats.declarations.schema import KernelChoice, PathSource
-from envtool.values import value
+from envtool.formats.declarations.schema import KernelChoice, PathSource, SystemChoice
+from envtool.values import asdict, value
 
-__all__ = ["Declaration", "KernelChoice", "Kind", "PathSource", "lock_digest", "parse"]
+__all__ = [
+    "Declaration",
+    "KernelChoice",
+    "Kind",
+    "PathSource",
+    "SystemChoice",
+    "lock_digest",
+    "parse",
+]
 
 Kind = Literal["envtool.toml", "pyproject.toml", "script", "notebook-cell", "notebook-metadata"]
 
@@ -43,16 +51,19 @@ class Declaration:
     collisions: str = "refuse"
     """`refuse` or `warn`: what happens when two packages claim one file."""
     interpreter: str | None = None
-    """`host`, `debian`, `debian/SUITE`, `standalone` or `closed`; None is `host`."""
+    """`host`, `debian`, `debian/SUITE`, `standalone` or `closed`; None is `host`, or `closed`
+    beside system packages."""
     libraries: tuple[str, ...] = ()
     """Sonames of what is opened by name at run time, which no file says; sorted."""
     host_drivers: bool = False
     """An interpreter of our own loads the libraries of the host's GPU driver."""
+    system: SystemChoice | None = None
 
     @property
     def closed(self) -> tuple[str, ...]:
         """Where an interpreter of our own is taken from, the best first; none for the host's."""
-        source = (self.interpreter or "host").partition("/")[0]
+        usual = "host" if self.system is None else "closed"
+        source = (self.interpreter or usual).partition("/")[0]
         return {"host": (), "closed": ("debian", "standalone")}.get(source, (source,))
 
     @property
@@ -89,6 +100,7 @@ def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> 
         interpreter=wish.interpreter,
         libraries=wish.settings.libraries,
         host_drivers=wish.settings.host_drivers,
+        system=wish.system,
         variables=tuple(sorted(wish.variables.items())),
         hook=wish.settings.hook,
         kernel=wish.kernel,
@@ -124,6 +136,8 @@ def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
         if declaration.host_drivers:
             # Not of the lock, but of the environment, whose generation is then another one.
             closed["host-drivers"] = True
+    if declaration.system is not None:
+        closed["system"] = asdict(declaration.system)
     return {
         **closed,
         "python": declaration.python,

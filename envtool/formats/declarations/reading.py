@@ -19,6 +19,7 @@ from envtool.formats.declarations.schema import (
     KernelChoice,
     PathSource,
     Settings,
+    SystemChoice,
     read_requirements,
     read_settings,
     read_specifier,
@@ -42,6 +43,7 @@ class Wish:
     name: str
     python: str | None
     interpreter: str | None
+    system: SystemChoice | None
     requirements: tuple[str, ...]
     sources: Mapping[str, PathSource]
     variables: Mapping[str, str]
@@ -261,6 +263,7 @@ def _joined(base: _Base, environment: str) -> Wish:
         name=base.name,
         python=chosen.python or base.python,
         interpreter=chosen.interpreter or base.settings.interpreter,
+        system=base.settings.system if chosen.base else None,
         requirements=tuple(dict.fromkeys(asked)),
         sources={
             name: source for name, source in {**base.project, **written}.items() if name in names

@@ -23,6 +23,7 @@ __all__ = [
     "KernelChoice",
     "PathSource",
     "Settings",
+    "SystemChoice",
     "lock_word",
     "read_requirements",
     "read_settings",
@@ -45,6 +46,7 @@ SETTINGS_KEYS = frozenset(
         "sdists",
         "shell",
         "sources",
+        "system",
         "vars",
     }
 )
@@ -57,6 +59,8 @@ _INDEX = re.compile(r"(?:https?://[^\s/?#]+|file:///)\S*")
 _SONAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.so(?:\.[A-Za-z0-9_.+-]+)?")
 _SOURCES = ("host", "debian", "standalone", "closed")
 _INTERPRETER = re.compile(r"host|standalone|closed|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
+_SUITE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?: \((?:<<|<=|=|>=|>>) [^\s()]+\))?")
 _PINNED = {
     "PATH": "envtool leads it with the environment's programs",
     "PYTHONPATH": "envtool pins it, so that only the environment's packages are importable",
@@ -90,6 +94,18 @@ class KernelChoice:
     name: str | None
     """Kernelspec name; None means the environment's own name."""
     display_name: str | None
+
+
+@value
+class SystemChoice:
+    """The packages of Debian that make the environment's /usr."""
+
+    packages: tuple[str, ...]
+    """Names, or such as `git (>= 1:2.39)`; sorted."""
+    suite: str | None
+    """None: Debian's stable."""
+    allowed: tuple[str, ...]
+    """Names of packages whose maintainer scripts may fail; sorted."""
 
 
 @value
@@ -129,6 +145,7 @@ class Settings:
     hook: str | None
     kernel: KernelChoice | None
     environments: Mapping[str, EnvironmentTable]
+    system: SystemChoice | None
 
 
 def read_settings(table: Table) -> Settings:
@@ -147,6 +164,7 @@ def read_settings(table: Table) -> Settings:
         hook=_hook(table),
         kernel=_kernel(table),
         environments=_environments(table),
+        system=_system(table),
     )
 
 
@@ -330,6 +348,39 @@ def _kernel(table: Table) -> KernelChoice | None:
     if display_name is not None and not (display_name and display_name.isprintable()):
         kernel.fault("display-name", "expected one line of text")
     return KernelChoice(name, display_name)
+
+
+def _system(table: Table) -> SystemChoice | None:
+    system = table.table("system")
+    if system is None:
+        return None
+    system.refuse_unknown(("packages", "suite", "allow-failures"))
+    suite = system.string("suite", example="trixie")
+    if suite is not None and not _SUITE.fullmatch(suite):
+        system.fault("suite", f"'{suite}' is not the name of a suite of Debian, such as trixie")
+    packages = _debian_names(system, "packages")
+    if not packages and "packages" not in system.values:
+        system.fault("packages", 'is missing: packages = ["graphviz"]')
+    if str(table.values.get("interpreter", "")) == "host":
+        table.fault(
+            "interpreter",
+            "the host's interpreter cannot run where /usr is of [system] packages; "
+            'write "debian", or leave the key out',
+        )
+    return (
+        SystemChoice(packages, suite, _debian_names(system, "allow-failures")) if packages else None
+    )
+
+
+def _debian_names(table: Table, key: str) -> tuple[str, ...]:
+    found = set()
+    for place, name in table.strings(key):
+        if _PACKAGE.fullmatch(name):
+            found.add(name)
+        else:
+            message = f"'{name}' is not the name of a package of Debian: a-z, 0-9 and +.- only"
+            table.faults.add(place, message)
+    return tuple(sorted(found))
 
 
 def _environments(table: Table) -> dict[str, EnvironmentTable]:

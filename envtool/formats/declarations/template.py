@@ -39,6 +39,9 @@ dependencies = []
 # [kernel]                          # makes it a Jupyter kernel
 # display-name = "{name}"
 
+# [system]                          # programs of Debian, in a /usr of the environment's own
+# packages = ["graphviz", "git"]
+
 # [env.ci]                          # a second environment: envtool build --env ci
 # dependencies = ["pytest"]
 """

@@ -1,0 +1,1 @@
+"""System roots: unpacked .debs as one tree, whose maintainer scripts have run in a sandbox."""

@@ -1,0 +1,257 @@
+"""System packages of Debian, from the declaration to the shell, by the host's mirror and index."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envtool.errors import SandboxError
+from envtool.machine import sandbox
+
+if TYPE_CHECKING:
+    from cli.conftest import Place, Run, Spawn
+
+DECLARED = """\
+name = "demo"
+python = "3.11"
+interpreter = "debian/bookworm"
+dependencies = ["six"]
+
+[system]
+packages = ["gcc", "git", "graphviz", "libc6-dev"]
+suite = "bookworm"
+
+[vars]
+GREETING = "hei"
+
+[kernel]
+"""
+START = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
+KERNEL = """
+import sys
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+notebook = new_notebook(cells=[new_code_cell(sys.argv[1])])
+NotebookClient(notebook, kernel_name="demo").execute()
+print("".join(each.get("text", "") for each in notebook.cells[0].outputs))
+"""
+PROGRAM = '#include <stdio.h>\nint main(void) { printf("%d\\n", 6 * 7); return 7; }\n'
+
+
+def has_namespaces() -> bool:
+    try:
+        sandbox.require(os.environ.get("PATH", os.defpath))
+    except SandboxError:
+        return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(not has_namespaces(), reason="this machine denies namespaces")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root in which the environment was realised."""
+    return tmp_path_factory.mktemp("system") / "root"
+
+
+@pytest.fixture
+def system(filled: Path, place: "Place", envtool: "Run") -> "Run":
+    """Let the project be one with system packages; its root is the filled one."""
+    place.root = filled
+    place.environ |= {"ENVTOOL_ROOT": str(filled)}
+    place.environ |= {key: text for key, text in os.environ.items() if key.startswith("PIP_")}
+    (place.project / "envtool.toml").write_text(DECLARED)
+    ended = envtool("switch")
+    assert ended.returncode == 0, ended.stderr
+    return envtool
+
+
+Said = Callable[..., str]
+
+
+@pytest.fixture
+def said(system: "Run") -> Said:
+    """Return what a line of shell in the environment prints."""
+
+    def run(line: str, **more: Any) -> str:
+        ended = system("run", "sh", "-c", line, **more)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    return run
+
+
+def test_graphviz_draws_with_its_own_fonts(said: Said, place: "Place") -> None:
+    said("echo 'digraph { a -> b }' | dot -Tpng -o drawn.png")
+    drawn = place.project / "drawn.png"
+    assert drawn.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert drawn.stat().st_uid == os.getuid()
+    assert said("dot -V 2>&1").startswith("dot - graphviz version 2.43")
+
+
+def test_git_clones_a_repository(said: Said, place: "Place") -> None:
+    commit = "git -c user.name=a -c user.email=b commit -q --allow-empty -m first"
+    said(f"git init -q one && cd one && {commit} && cd .. && git clone -q one two 2>&1")
+    assert said("git -C two log --format=%s") == "first"
+
+
+def test_gcc_compiles_what_runs(said: Said, place: "Place") -> None:
+    (place.project / "a.c").write_text(PROGRAM)
+    assert said("gcc a.c -o a.out; ./a.out || echo $?").split() == ["42", "7"]
+
+
+def test_programs_and_data_are_the_systems_and_the_rest_is_the_hosts(
+    said: Said, system: "Run", place: "Place"
+) -> None:
+    (place.home / "mine").write_text("mine\n")
+    line = (
+        "id -u; cat ~/mine; pwd; echo $GREETING; readlink -f $(which git); "
+        "cat /etc/hostname 2> /dev/null || hostname; ls /.host > /dev/null && echo seen"
+    )
+    uid, mine, folder, greeting, git, *rest = said(line).splitlines()
+    assert (uid, mine, greeting) == (str(os.getuid()), "mine", "hei")
+    assert folder == str(place.project)
+    assert git == "/usr/bin/git"
+    assert rest[-1] == "seen"
+    python = said("python -c 'import six, sys; print(sys.version_info[:2], sys.prefix)'")
+    assert python.startswith("(3, 11) ")
+    assert str(place.root) in python
+
+
+def test_the_system_root_cannot_be_written_to(said: Said) -> None:
+    refused = "touch /usr/made 2> /dev/null || touch /etc/fonts/made 2> /dev/null || echo refused"
+    assert said(refused) == "refused"
+
+
+def test_fonts_and_libraries_are_found_by_their_caches(said: Said) -> None:
+    assert "le64.cache" in said("ls /var/cache/fontconfig")
+    assert "libgvc.so.6" in said("/sbin/ldconfig -p")
+    assert int(said("ls /etc/ssl/certs | wc -l")) > 100
+
+
+def test_one_environment_starts_in_another(said: Said, place: "Place") -> None:
+    other = place.home / "other"
+    other.mkdir()
+    (other / "envtool.toml").write_text(DECLARED.replace('"demo"', '"other"'))
+    inner = "envtool run sh -c 'echo $ENVTOOL_PROJECT; dot -V 2>&1; id -u'"
+    lines = said(f"cd {other}; {inner}").splitlines()
+    assert lines[0] == str(other)
+    assert lines[-2].startswith("dot - graphviz")
+    assert lines[-1] == str(os.getuid())
+
+
+def test_a_shell_on_a_terminal_has_them(system: "Run", spawn: "Spawn") -> None:
+    child = spawn("shell", "--shell", "bash")
+    child.expect_exact("(demo) ")
+    child.sendline("dot -V; readlink -f /proc/$$/exe; exit 5")
+    child.expect(r"graphviz version 2\.43")
+    child.expect_exact("/usr/bin/bash")
+    child.wait()
+    assert child.exitstatus == 5
+
+
+def test_a_kernel_has_them(system: "Run", place: "Place") -> None:
+    assert system("kernel", "install", "envtool.toml").returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-c", KERNEL, "!dot -V"],
+        env={**os.environ, **place.environ},
+        cwd=place.project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "graphviz version 2.43" in done.stdout, done.stderr
+
+
+def test_a_notebook_that_is_run_has_them(system: "Run", place: "Place") -> None:
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "one",
+        "metadata": {},
+        "outputs": [],
+        "source": "import shutil; print(shutil.which('dot'))",
+    }
+    metadata = {"envtool": {"declaration": tomllib.loads(DECLARED)}}
+    notebook = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    path = place.project / "drawn.ipynb"
+    path.write_text(json.dumps(notebook))
+    ended = system("notebook", "run", str(path))
+    assert ended.returncode == 0, ended.stderr
+    texts = [each.read_text() for each in place.project.glob("*.ipynb")]
+    assert any('"/usr/bin/dot' in each for each in texts)
+
+
+def test_isolation_shows_them_and_nothing_of_the_hosts(system: "Run", place: "Place") -> None:
+    line = "dot -V 2>&1; ls -d /.host /home 2> /dev/null; python -c 'import six; print(6 * 7)'"
+    ended = system("run", "--isolated", "--pure", "--no-network", "sh", "-c", line)
+    lines = ended.stdout.splitlines()
+    assert lines[0].startswith("dot - graphviz"), ended.stderr
+    assert lines[1:] == ["42"]
+
+
+def test_another_user_sees_the_same(system: "Run", place: "Place") -> None:
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare")
+    as_user = ["unshare", "-U", "--map-user=1234", "--map-group=1234"]
+    line = "id -u; dot -V 2>&1; touch made; stat -c %u made; envtool run git --version"
+    ended = subprocess.run(
+        [*as_user, *START, "run", "sh", "-c", line],
+        cwd=place.project,
+        env=place.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = ended.stdout.splitlines()
+    assert [lines[0], lines[2]] == ["1234", "1234"], ended.stderr
+    assert lines[3].startswith("git version 2.39")
+
+
+def test_denied_namespaces_name_the_setting(system: "Run", place: "Place") -> None:
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    ended = subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", script, "sh", *START, "run", "dot", "-V"],
+        cwd=place.project,
+        env=place.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "user.max_user_namespaces is 0" in ended.stderr
+    assert "sudo sysctl" in ended.stderr
+
+
+def test_the_lock_pins_every_deb_and_stays_the_same(system: "Run", place: "Place") -> None:
+    lock = place.project / "pylock.toml"
+    written = lock.read_text()
+    assert "\nsystem = [\n" in written
+    assert 'name = "libgvc6"' in written
+    assert 'name = "ca-certificates"' in written
+    assert system("lock", "--check").returncode == 0
+    assert system("lock", "--upgrade").returncode == 0
+    assert lock.read_text() == written
+
+
+def test_a_package_that_the_suite_lacks_is_told(system: "Run", place: "Place") -> None:
+    wrong = DECLARED.replace('"graphviz"', '"graphvis"')
+    (place.project / "envtool.toml").write_text(wrong)
+    ended = system("lock")
+    assert ended.returncode == 1
+    assert "bookworm has no package graphvis" in ended.stderr
+    assert "graphviz" in ended.stderr
+
+
+def test_a_command_that_is_not_there_is_not_found(system: "Run") -> None:
+    ended = system("run", "nowhere")
+    assert ended.returncode == 127
+    assert "no command nowhere" in ended.stderr
