@@ -7,6 +7,7 @@ folder. Its output goes to a log.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -149,6 +150,8 @@ class _Runner:
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         environment = {
+            # Debugging information names the folder of the source, which lies in our store.
+            "CPPFLAGS": f"-ffile-prefix-map={shlex.quote(self.build.work)}=/build",
             "HOME": sandbox.HOME,
             "LC_ALL": "C.UTF-8",
             "PATH": f"{self.build.tools}/bin:/usr/local/bin:/usr/bin:/bin",

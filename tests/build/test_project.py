@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import socket
 import subprocess
 import tarfile
@@ -260,6 +261,21 @@ def test_build_that_keeps_a_path_of_this_machine_is_refused(room: Room) -> None:
         room.switch(room.declare(BUILT))
     assert caught.value.hint is not None
     assert "editable" in caught.value.hint
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the extension")
+def test_an_extension_with_debugging_information_names_no_path_of_this_machine(room: Room) -> None:
+    room.write(mine(SETUPTOOLS))
+    setup = (
+        "from setuptools import Extension, setup\n"
+        "some = Extension('mine.some', ['src/mine/some.c'], extra_compile_args=['-g'])\n"
+        "setup(ext_modules=[some])\n"
+    )
+    room.write({"mine/setup.py": setup, "mine/src/mine/some.c": "int some(void) { return 42; }\n"})
+    room.switch(room.declare(BUILT))
+    code = "import glob, mine; print(*glob.glob(f'{mine.__path__[0]}/some.*.so'))"
+    (built,) = room.run("python", "-c", code).split()
+    assert b"/build" in Path(built).read_bytes()
 
 
 # -- sources
