@@ -16,7 +16,7 @@ from envtool.machine import project as projects
 from envtool.machine.local import answered_digest
 from envtool.machine.project import Project
 from envtool.machine.settings import Settings
-from envtool.plan.chosen import Chosen, closed_interpreter, host_interpreter, pin
+from envtool.plan.chosen import Chosen, closed_interpreter, host_interpreter, pin, updates
 from envtool.reporting import Reporter, Step
 from envtool.sources.interpreter import Interpreter
 from envtool.values import replace, value
@@ -125,7 +125,10 @@ def answer(
         python = host_interpreter(settings, declaration.python, head.python if head else None)
     else:
         if must_resolve:
-            pinned = pin(settings, declaration, pinned, upgrade=request.upgrade is True)
+            former = pinned
+            pinned = pin(settings, declaration, former, upgrade=request.upgrade is True)
+            for line in updates(former, pinned):
+                reporter.note(line)
         python = closed_interpreter(settings, pinned, host_drivers=declaration.host_drivers)
         if declaration.host_drivers and not python.drivers:
             reporter.note("gpu.host-drivers: this machine has no libraries of a GPU driver")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
     from envtool.machine.debian.archive import Archive
 
-__all__ = ["Chosen", "closed_interpreter", "host_interpreter", "pin"]
+__all__ = ["Chosen", "closed_interpreter", "host_interpreter", "pin", "updates"]
 
 
 @value
@@ -126,6 +126,16 @@ def _merged(found: Pins, former: Pins) -> Pins:
     before = {(each.name, each.sha256, each.suite): each for each in former.packages}
     packages = (before.get((each.name, each.sha256, each.suite), each) for each in found.packages)
     return Pins(tuple(packages), found.archive)
+
+
+def updates(former: Pins, now: Pins) -> list[str]:
+    """Return a line for each package of the same interpreter that has another version now."""
+    before = {each.name: each.version for each in former.packages}
+    return [
+        f"the interpreter's {each.name}: {before[each.name]} -> {each.version}"
+        for each in now.packages
+        if before.get(each.name, each.version) != each.version
+    ]
 
 
 def _is_kept(former: Pins, declaration: "Declaration") -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Started = Callable[..., subprocess.CompletedProcess[str]]
 
+BARE = 'name = "demo"\npython = "3.11"\ninterpreter = "debian/bookworm"\ndependencies = []\n'
 HOST = 'name = "demo"\ndependencies = []\n'
 WHICH = "import sys; print(sys.base_prefix)"
 KERNEL = """
@@ -66,23 +67,43 @@ def test_a_declared_interpreter_of_debian_runs_with_its_packages(
     assert shell.stdout.strip().endswith("-local"), shell.stderr
 
 
-def test_locking_again_gives_the_same_bytes(closed: "Run", place: "Place") -> None:
-    lock = place.project / "pylock.toml"
-    written = lock.read_bytes()
+@pytest.fixture
+def bare(closed: "Run", place: "Place") -> Path:
+    """Let the project be the interpreter alone; return its lock. The index changes any minute."""
+    (place.project / "envtool.toml").write_text(BARE)
+    assert closed("lock").returncode == 0
+    return place.project / "pylock.toml"
+
+
+def test_locking_again_gives_the_same_bytes(closed: "Run", bare: Path) -> None:
+    written = bare.read_bytes()
     assert closed("lock", "--check").returncode == 0
     assert closed("lock", "--upgrade").returncode == 0
-    assert lock.read_bytes() == written
-    lock.unlink()
+    assert bare.read_bytes() == written
+    bare.unlink()
     assert closed("lock").returncode == 0
-    assert lock.read_bytes() == written
+    assert bare.read_bytes() == written
 
 
-def test_an_upgrade_leaves_the_pins_of_what_did_not_change(closed: "Run", place: "Place") -> None:
-    lock = place.project / "pylock.toml"
-    older = re.sub(r'timestamp = "\w+"', 'timestamp = "20250102T030405Z"', lock.read_text())
-    lock.write_text(older)
+def test_an_upgrade_leaves_the_pins_of_what_did_not_change(closed: "Run", bare: Path) -> None:
+    older = re.sub(r'timestamp = "\w+"', 'timestamp = "20250102T030405Z"', bare.read_text())
+    bare.write_text(older)
     assert closed("lock", "--upgrade").returncode == 0
-    assert lock.read_text() == older
+    assert bare.read_text() == older
+
+
+def test_an_upgrade_tells_which_packages_of_the_interpreter_are_new(
+    closed: "Run", bare: Path
+) -> None:
+    written = bare.read_text()
+    found = re.search(r'name = "libssl3", version = "([^"]+)"', written)
+    assert found is not None
+    start, _, rest = written.partition(f'"libssl3", version = "{found[1]}"')
+    rest = re.sub(r'sha256 = "\w+"', f'sha256 = "{"0" * 64}"', rest, count=1)
+    bare.write_text(f'{start}"libssl3", version = "3.0.0-1"{rest}')
+    ended = closed("lock", "--upgrade")
+    assert f"the interpreter's libssl3: 3.0.0-1 -> {found[1]}\n" in ended.stderr
+    assert bare.read_text() == written
 
 
 def test_another_suite_makes_the_lock_stale(closed: "Run", place: "Place", proof: "Proof") -> None:
