@@ -129,12 +129,13 @@ def _merged(found: Pins, former: Pins) -> Pins:
 
 
 def updates(former: Pins, now: Pins) -> list[str]:
-    """Return a line for each package of the same interpreter that has another version now."""
-    before = {each.name: each.version for each in former.packages}
+    """Return a line for each package of the interpreter that its suite has a newer version of."""
+    before = {(each.name, each.suite): each.version for each in former.packages}
+    found = ((each, before.get((each.name, each.suite))) for each in now.packages)
     return [
-        f"the interpreter's {each.name}: {before[each.name]} -> {each.version}"
-        for each in now.packages
-        if before.get(each.name, each.version) != each.version
+        f"the interpreter's {each.name}: {version} -> {each.version}"
+        for each, version in found
+        if version not in {None, each.version}
     ]
 
 
