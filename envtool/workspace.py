@@ -800,7 +800,7 @@ class Workspace:
 
         Whatever was locked before is complete; the host's interpreter finds what the host has.
         """
-        if not (asked.resolved and asked.python.is_pure):
+        if not (asked.resolved and asked.python.is_pure and asked.lock().packages):
             return asked
         from envtool.build.completing import complete
 
