@@ -800,7 +800,9 @@ class Workspace:
 
         Whatever was locked before is complete; the host's interpreter finds what the host has.
         """
-        if not (asked.resolved and asked.python.is_pure and asked.lock().packages):
+        if not (asked.resolved and asked.python.is_pure):
+            return asked
+        if not (asked.lock().packages or asked.declaration.libraries):
             return asked
         from envtool.build.completing import complete
 
