@@ -802,7 +802,8 @@ class Workspace:
         """
         if not (asked.resolved and asked.python.is_pure):
             return asked
-        if not (asked.lock().packages or asked.declaration.libraries):
+        named = asked.declaration.libraries or asked.python.pins.libraries
+        if not (asked.lock().packages or named):
             return asked
         from envtool.build.completing import complete
 
