@@ -102,7 +102,8 @@ def test_the_lock_pins_an_archive_of_the_catalogue(locked: "Run", place: "Place"
     assert 'source = "standalone"' in text
     interpreter, _, libraries = text.partition("\nlibraries = ")
     names = re.findall(r'name = "([^"]+)", version = "[^"]*", architecture', interpreter)
-    assert names == ["ca-certificates", "libc6", "libcrypt1", "libgcc-s1", "libstdc++6", "tzdata"]
+    assert names[:5] == ["ca-certificates", "libc6", "libcrypt1", "libgcc-s1", "libstdc++6"]
+    assert set(names[5:]) == {"tzdata", "zlib1g"}
     # Its libraries are linked in: what a wheel needs of them is Debian's.
     assert re.findall(r'name = "(zlib1g)".* asked = \["\w+ libz.so.1"\]', libraries) == ["zlib1g"]
     assert locked("lock", "--check").returncode == 0
