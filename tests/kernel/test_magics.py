@@ -238,7 +238,8 @@ def test_an_interrupt_ends_the_program_and_the_kernel_lives(
     os.mkfifo(tmp_path / "never")
     waits = f"trap 'echo ended > {tmp_path}/told; exit 130' INT\necho $$ > {tmp_path}/ready\n"
     replace_program(kernel, tmp_path / "program", f"{waits}read x < {tmp_path}/never")
-    message = kernel.client.execute("%envtool add something")
+    # Or the kernel might drop, with this cell, what is sent soon after it.
+    message = kernel.client.execute("%envtool add something", stop_on_error=False)
     assert int((tmp_path / "ready").read_text()) > 1
     kernel.manager.interrupt_kernel()
     reply = kernel.client._recv_reply(message, timeout=60)["content"]
