@@ -133,7 +133,8 @@ def name_for_nix(settings: Settings, path: StorePath) -> None:
     """Let a real Nix know that a link is about to keep `path`."""
     folder = f"{settings.gcroots}/{NAMED}"
     os.makedirs(folder, exist_ok=True)
-    os.close(os.open(f"{folder}/{path}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+    # Read-only: one that is there already cannot be opened for writing, but by root.
+    os.close(os.open(f"{folder}/{path}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
 
 
 def mirror_for_nix(settings: Settings, roots: Iterable[Root]) -> None:
