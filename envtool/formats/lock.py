@@ -17,6 +17,7 @@ a system root stand there, too (`system`).
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from envtool.formats.declarations.toml_text import basic_string
 from envtool.formats.lock_reader import parse
 from envtool.formats.locked import (
     Artifact,
@@ -54,13 +55,6 @@ __all__ = [
 ]
 
 
-def _quote(text: str) -> str:
-    """Return a TOML basic string; JSON's escapes are TOML's but for DEL."""
-    import json
-
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _array(key: str, items: Iterable[str]) -> Iterator[str]:
     lines = [f"    {item}," for item in items]
     if lines:
@@ -73,11 +67,11 @@ def _inline(**entries: str | int | bool | Sequence[str] | None) -> str:
         if value is None or value is False:
             continue
         if isinstance(value, str):
-            shown = _quote(value)
+            shown = basic_string(value)
         elif isinstance(value, int):
             shown = str(value).lower()
         else:
-            shown = f"[{', '.join(map(_quote, value))}]"
+            shown = f"[{', '.join(map(basic_string, value))}]"
         parts.append(f"{key.replace('_', '-')} = {shown}")
     return f"{{ {', '.join(parts)} }}"
 
@@ -90,11 +84,11 @@ def _artifact(artifact: Artifact) -> str:
 
 
 def _package(package: LockedPackage, header: str) -> str:
-    lines = [header, f"name = {_quote(package.name)}"]
+    lines = [header, f"name = {basic_string(package.name)}"]
     if package.version is not None:
-        lines.append(f"version = {_quote(package.version)}")
+        lines.append(f"version = {basic_string(package.version)}")
     if package.marker is not None:
-        lines.append(f"marker = {_quote(package.marker)}")
+        lines.append(f"marker = {basic_string(package.marker)}")
     lines += _array("dependencies", (_inline(name=name) for name in package.dependencies))
     if vcs := package.vcs:
         table = _inline(
@@ -116,12 +110,12 @@ def _head(python: LockedPython) -> str:
     lines = [
         'lock-version = "1.0"',
         'created-by = "envtool"',
-        f"requires-python = {_quote(f'=={python.version}.*')}",
+        f"requires-python = {basic_string(f'=={python.version}.*')}",
     ]
     if python.platform:
         machine = python.platform.split("-")[0]
         marker = f"sys_platform == 'linux' and platform_machine == '{machine}'"
-        lines.append(f"environments = [{_quote(marker)}]")
+        lines.append(f"environments = [{basic_string(marker)}]")
     return "\n".join(lines)
 
 
@@ -129,17 +123,17 @@ def _ours(lock: Lock) -> str:
     direct = sorted({package.name for package in lock.packages if package.direct})
     lines = ["[tool.envtool]"]
     if lock.declaration:
-        lines.append(f"declaration = {_quote(lock.declaration)}")
-    return "\n".join([*lines, *_array("direct", map(_quote, direct))])
+        lines.append(f"declaration = {basic_string(lock.declaration)}")
+    return "\n".join([*lines, *_array("direct", map(basic_string, direct))])
 
 
 def _python(python: LockedPython) -> str:
     lines = [
         "[tool.envtool.python]",
-        f"source = {_quote(python.source)}",
-        f"version = {_quote(python.version)}",
-        f"implementation = {_quote(python.implementation)}",
-        f"platform = {_quote(python.platform)}",
+        f"source = {basic_string(python.source)}",
+        f"version = {basic_string(python.version)}",
+        f"implementation = {basic_string(python.implementation)}",
+        f"platform = {basic_string(python.platform)}",
     ]
     if python.pins.archive is not None:
         from envtool.formats.standalone import render_locked
@@ -156,10 +150,10 @@ def _debian(lock: Lock) -> Iterator[str]:
         lines += _array(
             "libraries", (_debian_package(each.package, each.asked) for each in pins.libraries)
         )
-        lines += _array("inheriting", map(_quote, pins.inheriting))
+        lines += _array("inheriting", map(basic_string, pins.inheriting))
     if lock.system is not None:
-        lines += _array("requested", map(_quote, lock.system.requested))
-        lines += _array("allow-failures", map(_quote, lock.system.allowed))
+        lines += _array("requested", map(basic_string, lock.system.requested))
+        lines += _array("allow-failures", map(basic_string, lock.system.allowed))
         lines += _array("system", map(_debian_package, lock.system.packages))
     if lines:
         yield "\n".join(["[tool.envtool.debian]", *lines])
@@ -173,7 +167,7 @@ def _debian_package(package: "DebianPackage", asked: tuple[str, ...] | None = No
 
 def _builds(builds: Sequence[BuildRequirements]) -> Iterator[str]:
     for build in sorted(builds, key=lambda build: build.package):
-        yield f"[[tool.envtool.builds]]\npackage = {_quote(build.package)}"
+        yield f"[[tool.envtool.builds]]\npackage = {basic_string(build.package)}"
         for package in sorted(build.packages, key=package_order):
             yield _package(package, "[[tool.envtool.builds.packages]]")
 

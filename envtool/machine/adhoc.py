@@ -67,11 +67,11 @@ def _write(path: str, text: str) -> None:
 
 
 def _text(requirements: Sequence[str]) -> str:
-    import json
+    from envtool.formats.declarations.toml_text import basic_string
 
     wanted = sorted(set(requirements))
-    listed = json.dumps(wanted, ensure_ascii=False)
-    return f'name = "{_name(wanted)}"\ndependencies = {listed}\n'
+    listed = ", ".join(map(basic_string, wanted))
+    return f'name = "{_name(wanted)}"\ndependencies = [{listed}]\n'
 
 
 def _name(requirements: Sequence[str]) -> str:

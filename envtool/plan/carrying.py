@@ -1,6 +1,5 @@
 """What a file or folder of another tool asks for, whatever tool that is."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 
@@ -9,6 +8,7 @@ from envtool.formats.declarations.declaration import PathSource
 from envtool.formats.declarations.edit import add_requirements
 from envtool.formats.declarations.requirement import name_of, normalised, python_specifier
 from envtool.formats.declarations.template import template
+from envtool.formats.declarations.toml_text import basic_string
 from envtool.formats.foreign import conda, imported, locks, requirements_txt
 from envtool.formats.foreign.carried import Carried, pinned, sorted_out
 from envtool.machine.local import project_name
@@ -117,9 +117,9 @@ def declare(name: str, carried: Carried, python: str, folder: str) -> tuple[str,
     left = list(carried.left)
     text = template(name, _python(carried, left) or python, "envtool.toml")
     if carried.index:
-        text = text.replace("\n\n", f"\nindex = {_quoted(carried.index)}\n\n", 1)
+        text = text.replace("\n\n", f"\nindex = {basic_string(carried.index)}\n\n", 1)
     if carried.variables:
-        said = "".join(f"{key} = {_quoted(word)}\n" for key, word in carried.variables)
+        said = "".join(f"{key} = {basic_string(word)}\n" for key, word in carried.variables)
         text += f"\n[vars]\n{said}"
     sources = {
         project_name(os.path.join(folder, path)): PathSource(path, editable=editable)
@@ -144,7 +144,3 @@ def _python(carried: Carried, left: list[str]) -> str | None:
         left.append(f"Python: {error}")
         return None
     return carried.python
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

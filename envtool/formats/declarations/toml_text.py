@@ -5,7 +5,14 @@ from typing import Any
 
 from envtool.formats.declarations.checked import one_fault
 
-__all__ = ["load"]
+__all__ = ["basic_string", "load"]
+
+
+def basic_string(text: str) -> str:
+    """Return a text as a TOML basic string; JSON's escapes are TOML's but for DEL."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def load(text: str, file: str, lines_before: int = 0) -> dict[str, Any]:
