@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from envtool.errors import DeclarationError, EnvtoolError, LockError
+from envtool.errors import DeclarationError, EnvtoolError, KernelError, LockError
 from envtool.kernel.entry import Entry, entry, entry_of
 from envtool.kernel.finding import (
     find_notebook,
@@ -47,7 +47,7 @@ class Goal:
 
         :raises EnvtoolError: it cannot be entered.
         """
-        raise NotImplementedError
+        raise KernelError("nothing was declared that could be built")
 
     def python(self) -> str:
         """Return the version that kernel_info tells before there is a kernel."""
