@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,6 +17,7 @@ from envtool.machine.collecting.roots import (
     drop_stale,
     find_roots,
     let_nix_wait,
+    name_for_nix,
 )
 from envtool.machine.profile import Profile
 from envtool.machine.settings import Settings
@@ -203,3 +205,24 @@ def test_two_who_let_nix_wait_at_once_both_do(
     monkeypatch.setattr(os.path, "lexists", lambda _: False)
     let_nix_wait(settings)
     assert os.listdir(f"{settings.state}/gc-socket") == ["socket"]
+
+
+def test_an_ordinary_user_names_a_path_as_often_as_it_is_kept() -> None:
+    # Not below tmp_path: root's is closed to the user that this becomes.
+    with TemporaryDirectory() as folder:
+        if os.getuid() == 0:
+            os.chown(folder, 65534, 65534)
+        child = os.fork()
+        if not child:
+            if os.getuid() == 0:
+                os.setgid(65534)
+                os.setuid(65534)
+            path = make_text("kept", b"kept", [])
+            settings = Settings(f"{folder}/root")
+            try:
+                name_for_nix(settings, path)
+                name_for_nix(settings, path)
+                os._exit(0 if os.listdir(f"{settings.gcroots}/named") == [str(path)] else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
