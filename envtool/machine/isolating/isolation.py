@@ -6,6 +6,7 @@ leaves running ends with it.
 """
 
 import os
+import resource
 import signal
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -191,8 +192,6 @@ def _end_as(status: int, first: int) -> NoReturn:
     os.kill(first, signal.SIGKILL)
     os.waitpid(first, 0)
     if os.WIFSIGNALED(status):
-        import resource
-
         number = os.WTERMSIG(status)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command's own is the one of use
         signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,12 @@ def bare(closed: "Run", place: "Place") -> Path:
     (place.project / "envtool.toml").write_text(BARE)
     assert closed("lock").returncode == 0
     return place.project / "pylock.toml"
+
+
+def test_an_isolated_command_that_is_killed_ends_so(closed: "Run", in_empty_root: object) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    ended = closed("run", "--isolated", "python", "-c", code)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGKILL, "")
 
 
 def test_locking_again_gives_the_same_bytes(closed: "Run", bare: Path) -> None:
