@@ -1,6 +1,7 @@
 """Check that an environment is complete: by reading its libraries, and by importing its modules."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 
 from envtool.build import importing
@@ -51,8 +52,25 @@ class Checked:
 
     @property
     def failures(self) -> tuple[Attempt, ...]:
-        """Return the imports that failed."""
-        return tuple(each for each in self.attempts if each.error is not None)
+        """Return the imports that failed, but for the optional ones."""
+        failed = (each for each in self.attempts if each.error is not None)
+        return tuple(each for each in failed if each not in self.optional)
+
+    @property
+    def optional(self) -> tuple[Attempt, ...]:
+        """Return the imports that want a module of a package that nothing requires.
+
+        So it is with parts of a package that are for users of another one. Of such a package
+        something else can be imported.
+        """
+        working = {each.package for each in self.attempts if each.error is None}
+        return tuple(
+            each
+            for each in self.attempts
+            if each.wants is not None
+            and each.package in working
+            and each.wants.partition(".")[0] not in sys.stdlib_module_names
+        )
 
     @property
     def is_complete(self) -> bool:

@@ -29,7 +29,8 @@ signal.alarm(int(sys.argv[2]))
 try:
     importlib.import_module(sys.argv[1])
 except BaseException as error:
-    said = {{"kind": type(error).__name__, "text": str(error)}}
+    wants = error.name if isinstance(error, ModuleNotFoundError) else None
+    said = {{"kind": type(error).__name__, "text": str(error), "wants": wants}}
     print("\\n" + {_MARK!r} + json.dumps(said), flush=True)
     os._exit(1)
 os._exit(0)
@@ -54,6 +55,8 @@ class Attempt:
     """One line; None when it was imported."""
     soname: str | None = None
     """The library that could not be opened, or is too old, if that was it."""
+    wants: str | None = None
+    """The module that was not found, if that was it."""
 
 
 def modules(folder: str) -> tuple[str, ...]:
@@ -154,7 +157,7 @@ def _failed(package: str, module: str, code: int, text: str, limit: int) -> Atte
         said = json.loads(told.partition("\n")[0])
         lines = said["text"].strip().splitlines()
         error = f"{said['kind']}: {lines[0]}" if lines else said["kind"]
-        return Attempt(package, module, error, _soname(said["text"]))
+        return Attempt(package, module, error, _soname(said["text"]), said["wants"])
     if code == _SIGNALLED + signal.SIGALRM:
         return Attempt(package, module, f"not imported within {limit} s")
     if code > _SIGNALLED:

@@ -76,6 +76,9 @@ def _lines(checked: "Checked", *, everything: bool) -> Iterator[str]:
     for attempt in checked.failures:
         yield f"{attempt.package}: import {attempt.module}: {attempt.error}"
         yield from _mend_lines(checked, attempt.soname)
+    for attempt in checked.optional:
+        who = f"{attempt.package}: {attempt.module}"
+        yield f"{who} is for users of {attempt.wants}, which is not here"
     if drivers := sorted({one.soname for one in checked.lacks if is_driver(one.soname)}):
         yield f"of a GPU's driver, which belongs to the host: {', '.join(drivers)}"
     if everything:
@@ -119,7 +122,7 @@ def _mend_lines(checked: "Checked", soname: str | None) -> Iterator[str]:
 def _summary(checked: "Checked") -> str:
     parts = [f"{plural(checked.files, 'ELF file')} read"]
     if checked.attempts:
-        good = len(checked.attempts) - len(checked.failures)
+        good = sum(each.error is None for each in checked.attempts)
         where = ", in an empty root" if checked.isolated else ""
         parts.append(f"{good} of {plural(len(checked.attempts), 'module')} imported{where}")
     said = "complete" if checked.is_complete else "not complete"
@@ -157,6 +160,7 @@ def _attempt_json(checked: "Checked", one: "Attempt") -> dict[str, Any]:
         "module": one.module,
         "error": one.error,
         "soname": one.soname,
+        "optional": one in checked.optional,
         "mend": _mend_json(checked, one.soname),
     }
 

@@ -55,7 +55,6 @@ def test_modules_are_those_for_users(make_wheel: "MakeWheel", tmp_path: Path) ->
     [
         ("x = 1", None, None),
         ("print('noise'); import threading; threading.Thread(target=input).start()", None, None),
-        ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'", None),
         ("raise ValueError('one\\ntwo')", "ValueError: one", None),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", None),
         ("import sys; sys.exit(3)", "SystemExit: 3", None),
@@ -74,6 +73,12 @@ def test_an_import_is_told_by_its_end(
 ) -> None:
     (tmp_path / "module.py").write_text(code)
     assert importer(tmp_path).attempt("p", "module") == Attempt("p", "module", error, soname)
+
+
+def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("import nowhere.near")
+    made = importer(tmp_path).attempt("p", "module")
+    assert (made.error, made.wants) == ("ModuleNotFoundError: No module named 'nowhere'", "nowhere")
 
 
 def test_an_import_that_hangs_is_ended(tmp_path: Path) -> None:

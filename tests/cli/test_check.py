@@ -66,6 +66,23 @@ def test_what_is_missing_is_named_with_who_needs_it(
     assert "cannot be looked up" in ended.stderr
 
 
+def test_a_part_for_users_of_another_package_is_told_but_is_no_fault(
+    envtool: Any, place: Any, index: Any, make_wheel: Any
+) -> None:
+    files = {"main.py": "", "beside.py": "import of_another"}
+    index.add(make_wheel("two", files=files))
+    index.add(make_wheel("one", files={"one.py": "import of_another"}))
+    place.environ |= {"ENVTOOL_INDEX_URL": index.url}
+    declare(place, "two")
+    assert envtool("switch").returncode == 0
+    ended = envtool("check")
+    assert ended.returncode == 0
+    assert "two: beside is for users of of_another, which is not here" in ended.stdout
+    declare(place, "one")
+    assert envtool("switch").returncode == 0
+    assert envtool("check").returncode == 1
+
+
 def test_nothing_of_a_package_runs_when_that_is_not_wanted(
     envtool: Any, place: Any, offering: Any
 ) -> None:
