@@ -34,6 +34,7 @@ from envtool.plan.instantiate import (
     LIBRARIES,
     LOCAL,
     LOCAL_INTERPRETER,
+    LOCAL_PROGRAMS,
     SYSTEM_ROOT,
     UNPACK,
     UNPACK_DEB,
@@ -61,6 +62,7 @@ _KINDS: Mapping[str, Kind] = {
     DEBIAN_ROOT: "build",
     LIBRARIES: "build",
     BUILD: "build",
+    LOCAL_PROGRAMS: "compose",
     ENVIRONMENT: "compose",
 }
 """What a user may want to watch; the rest is done in no time."""
@@ -333,6 +335,28 @@ def _local_interpreter(
         return _placed(context, path, derivation, target, candidates)
 
 
+def _local_programs(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
+    from envtool.build.closed.localising import find_patchelf
+    from envtool.build.closed.programs import localise_programs
+
+    environment = derivation.environment
+    wheel = StorePath.parse_full(environment["wheel"])
+    interpreter = StorePath.parse_full(environment["interpreter"])
+    with scratch(context.store, derivation.name) as target:
+        localise_programs(
+            context.store.physical(wheel),
+            target,
+            f"{context.store.physical(interpreter)}/bin/python",
+            patchelf=find_patchelf(context.store.settings.path),
+            note=lambda text: context.reporter.note(f"{wheel.name}: {text}"),
+        )
+        # The search path names what the interpreter's leads to.
+        candidates = {wheel, *context.store.database.requisites({interpreter})}
+        for below in derivation.input_derivations.keys() & context.derivations.keys():
+            candidates |= _closure(context, context.derivations[below])
+        return _placed(context, path, derivation, target, candidates)
+
+
 def _interpreter(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
     environment = derivation.environment
     executable = environment["executable"]
@@ -509,6 +533,7 @@ _BUILDERS: Mapping[str, _Builder] = {
     DEBIAN_INTERPRETER: _debian_interpreter,
     LIBRARIES: _libraries,
     LOCAL_INTERPRETER: _local_interpreter,
+    LOCAL_PROGRAMS: _local_programs,
     ENVIRONMENT: _environment,
     BUILD: _project,
 }

@@ -100,8 +100,10 @@ def check(
         for each in record.packages
         if each.path is not None
     ]
-    contents = read_wheels(wheels, libraries, programs=record.impure)
-    needs = judge(contents, libraries_of(python, environ, store=os.path.realpath(settings.store)))
+    machine = libraries_of(python, environ, store=os.path.realpath(settings.store))
+    program = machine.open(machine.program) if machine.starts_programs else None
+    contents = read_wheels(wheels, libraries, loader=program.interpreter if program else None)
+    needs = judge(contents, machine)
     lacking = lacks(needs)
     attempts: tuple[Attempt, ...] = ()
     importer = _importer(settings, record, reporter, environ=environ, limit=limit or 0)

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from envtool.build.closed.libraries import candidates
+from envtool.build.closed.shutting import loader
 from envtool.build.realise import realise_all
 from envtool.errors import ResolutionError
 from envtool.formats.debian.package import DebianPackage, pin
@@ -30,9 +31,9 @@ from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
 from envtool.plan.debian.pinning import open_universe
 from envtool.plan.gather import Gatherer
 from envtool.plan.instantiate import Instantiation, add_packages
-from envtool.plan.reading import Unpacked, read_wheels
+from envtool.plan.reading import Unpacked, read_wheels, with_rpath
 from envtool.reporting import Reporter
-from envtool.sources.binaries import Binary, read_file
+from envtool.sources.binaries import read_file
 from envtool.sources.opened import OPENED
 from envtool.values import replace, value
 
@@ -121,7 +122,12 @@ class _Completion:
             LockedLibrary(self.pinned[name], tuple(sorted(self.asking[name])))
             for name in sorted(self.pinned)
         )
-        pins = replace(self.pins, libraries=libraries, inheriting=tuple(sorted(inheriting)))
+        pins = replace(
+            self.pins,
+            libraries=libraries,
+            inheriting=tuple(sorted(inheriting)),
+            programs=tuple(sorted(each.name for each in contents if _has_programs(each))),
+        )
         return self.asked.completed(self.store.settings, pins)
 
     # The wheels and the interpreter
@@ -154,6 +160,7 @@ class _Completion:
         trees = [self.store.physical(made.output(path)) for path in debs]
         self.folders = [each for tree in trees for each in candidates(tree, self.multiarch)]
         self.own = frozenset(name for folder in self.folders for name in os.listdir(folder))
+        self.loader = _loader(self.folders)
         self.program = _program(trees, self.folders, asked.interpreter.feature)
         wheels = [
             Unpacked(
@@ -163,7 +170,7 @@ class _Completion:
             )
             for each in selection
         ]
-        return read_wheels(wheels, asked.declaration.libraries, programs=False)
+        return read_wheels(wheels, asked.declaration.libraries, loader=self.loader)
 
     def _realise(self, made: Instantiation, wanted: "Sequence[StorePath]") -> None:
         jobs = self.store.settings.jobs
@@ -174,7 +181,8 @@ class _Completion:
         for name in self.pinned:
             beside += candidates(self.trees[name], self.multiarch)
         beside += [os.path.dirname(found.path) for found in self.found.values()]
-        machine = Libraries(self.program, beside=tuple(dict.fromkeys(beside)))
+        folders = tuple(dict.fromkeys(beside))
+        machine = Libraries(self.program, beside=folders, starts_programs=True)
         opened = [_inheriting(each) if each.name in inheriting else each for each in contents]
         return lacks(judge(opened, machine))
 
@@ -327,6 +335,19 @@ def _program(trees: Sequence[str], folders: Sequence[str], feature: str) -> str:
     return next(path for path in programs if os.path.isfile(path))
 
 
+def _loader(folders: Sequence[str]) -> str:
+    """Return the loader, which lies beside the C library.
+
+    :raises BuildError: there is none.
+    """
+    beside = (folder for folder in folders if os.path.lexists(f"{folder}/libc.so.6"))
+    return loader(next(beside, folders[0]))
+
+
+def _has_programs(contents: Contents) -> bool:
+    return any(each.elf.is_program for each in contents.binaries)
+
+
 def _names(contents: Iterable[Contents]) -> Iterator[str]:
     """Yield the names that the wheels' libraries go by."""
     for wheel in contents:
@@ -343,12 +364,4 @@ def _needed(path: str) -> tuple[str, ...]:
 
 def _inheriting(contents: Contents) -> Contents:
     """Return the wheel with its libraries looking where those that load them do, too."""
-    return replace(contents, binaries=tuple(map(_with_rpath, contents.binaries)))
-
-
-def _with_rpath(binary: Binary) -> Binary:
-    dynamic = binary.elf.dynamic
-    if dynamic is None or dynamic.runpath is None:
-        return binary
-    changed = replace(dynamic, rpath=dynamic.runpath, runpath=None)
-    return replace(binary, elf=replace(binary.elf, dynamic=changed))
+    return replace(contents, binaries=tuple(map(with_rpath, contents.binaries)))

@@ -172,7 +172,8 @@ class _Composer:
         for source in sources:
             with os.scandir(f"{self.spec.store}/{source.path}") as entries:
                 for entry in entries:
-                    kind = folders if entry.is_dir(follow_symlinks=False) else files
+                    # Wheels have no links; those to folders are of `build.closed.programs`.
+                    kind = folders if entry.is_dir() else files
                     kind.setdefault(entry.name, []).append(
                         _Source(source.owner, f"{source.path}/{entry.name}")
                     )

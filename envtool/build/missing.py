@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
-from envtool.plan.instantiate import ENVIRONMENT, FETCH, LOCAL_INTERPRETER
+from envtool.plan.instantiate import ENVIRONMENT, FETCH, LOCAL_INTERPRETER, LOCAL_PROGRAMS
 from envtool.values import value
 
 Derivations = Mapping[StorePath, Derivation]
 
-_HOLLOW = frozenset({ENVIRONMENT, LOCAL_INTERPRETER})
+_HOLLOW = frozenset({ENVIRONMENT, LOCAL_INTERPRETER, LOCAL_PROGRAMS})
 """Builders of what does nothing by itself: it leads to other objects."""
 
 

@@ -113,6 +113,7 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
     add_packages(made, gatherer.gather(lock), python, interpreter)
     system = None if lock.system is None else add_system(made, lock.system)
     for entered in {python, chosen.add_entered(made)}:
+        chosen.add_programs(made, entered)
         for collisions in ("refuse", "warn"):
             add_environment(
                 made, record.name, entered, interpreter, collisions=collisions, system=system

@@ -10,8 +10,9 @@ locks reads as what changed.
 comes one `builds` table per source package with what its build back end needs, and at the end,
 if the interpreter is one of our own, the `debian` table with the packages that it is made of
 (`interpreter`), those with libraries that wheels need, with who asked for what (`libraries`), and
-the names of wheels whose libraries look where the interpreter does (`inheriting`). The packages of
-a system root stand there, too (`system`).
+the names of wheels whose libraries look where the interpreter does (`inheriting`) and of those
+with programs that start by its loader (`programs`). The packages of a system root stand there, too
+(`system`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -151,6 +152,7 @@ def _debian(lock: Lock) -> Iterator[str]:
             "libraries", (_debian_package(each.package, each.asked) for each in pins.libraries)
         )
         lines += _array("inheriting", map(basic_string, pins.inheriting))
+        lines += _array("programs", map(basic_string, pins.programs))
     if lock.system is not None:
         lines += _array("requested", map(basic_string, lock.system.requested))
         lines += _array("allow-failures", map(basic_string, lock.system.allowed))

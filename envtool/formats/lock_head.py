@@ -71,6 +71,7 @@ def read_pinned(text: str, path: str) -> "Pins":
                 for each in debian.get("libraries", ())
             ),
             tuple(map(str, debian.get("inheriting", ()))),
+            tuple(map(str, debian.get("programs", ()))),
         )
     except (tomllib.TOMLDecodeError, FormatError, LookupError, TypeError, AttributeError):
         return _parsed(text, path).python.pins

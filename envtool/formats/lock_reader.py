@@ -243,6 +243,7 @@ class _Reader:
             archive,
             tuple(filter(None, (self.library(table, where) for table in libraries))),
             tuple(self.strings(debian, "inheriting", where)),
+            tuple(self.strings(debian, "programs", where)),
         )
 
     def library(self, table: Table, where: str) -> LockedLibrary | None:

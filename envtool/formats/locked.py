@@ -84,6 +84,8 @@ class Pins:
     """Those that wheels need and the interpreter is not made of; by name."""
     inheriting: tuple[str, ...] = ()
     """Packages whose libraries look where the interpreter's program does, too; sorted."""
+    programs: tuple[str, ...] = ()
+    """Packages with programs that the interpreter's loader can start; sorted."""
 
     @property
     def source(self) -> Literal["host", "debian", "standalone"]:

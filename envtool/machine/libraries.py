@@ -41,11 +41,14 @@ class Libraries:
         cache: Mapping[str, Sequence[str]] | None = None,
         last: Sequence[str] = (),
         beside: Sequence[str] = (),
+        starts_programs: bool = False,
     ) -> None:
         self.program = program
         """Absolute path, links resolved."""
         self.beside = tuple(beside)
         """Folders that the program's own DT_RPATH will lead to, and what is in them looks into."""
+        self.starts_programs = starts_programs
+        """Wheels' programs are made to start by its loader, too: it is our own."""
         self._first = tuple(first)
         self._cache = cache or {}
         self._last = tuple(last)
@@ -83,7 +86,7 @@ def libraries_of(program: str, environ: Mapping[str, str], *, store: str) -> Lib
     elf = read_file(real)
     first = [each for each in environ.get("LD_LIBRARY_PATH", "").split(":") if each]
     if elf and elf.interpreter and elf.interpreter.startswith(f"{store}/"):
-        return Libraries(real, first=first)
+        return Libraries(real, first=first, starts_programs=True)
     machine = elf.target.machine if elf else 0
     return Libraries(real, first=first, cache=_host_cache(), last=_defaults(machine))
 

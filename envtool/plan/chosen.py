@@ -44,6 +44,16 @@ class Chosen:
         """Add its derivations and return the `.drv` path of an environment's own interpreter."""
         return self._add(made, self.drivers)
 
+    def add_programs(self, made: Instantiation, entered: "StorePath") -> None:
+        """Let the environment join its wheels with programs that start where it does.
+
+        `entered` is what `add_entered` returned.
+        """
+        if self.pins.programs:
+            from envtool.plan.programs import add_programs
+
+            add_programs(made, self.pins.programs, entered, self.interpreter)
+
     def _add(self, made: Instantiation, drivers: tuple[tuple[str, str], ...]) -> "StorePath":
         if not self.is_pure:
             return add_interpreter(made, self.interpreter)

@@ -143,6 +143,8 @@ class _Judge:
     def _starter(self, root: Node) -> Iterator[Need]:
         """Yield what starts a program."""
         path = root.elf.interpreter
+        if self.machine.starts_programs:
+            return
         if root.elf.is_program and path is not None and root.wheel is not None:
             by = path if self.machine.open(path) else None
             who: Provider = "machine" if by else "nothing"

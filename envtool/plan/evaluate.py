@@ -86,10 +86,12 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
         from envtool.plan.system import add_system
 
         system = add_system(made, answer.system)
+    entered = answer.python.add_entered(made)
+    answer.python.add_programs(made, entered)
     environment = add_environment(
         made,
         environment_name(answer),
-        answer.python.add_entered(made),
+        entered,
         answer.interpreter,
         collisions=answer.declaration.collisions,
         system=system,

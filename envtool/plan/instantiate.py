@@ -29,6 +29,7 @@ INTERPRETER = "builtin:host-interpreter"
 DEBIAN_INTERPRETER = "builtin:debian-interpreter"
 LIBRARIES = "builtin:debian-libraries"
 LOCAL_INTERPRETER = "builtin:local-interpreter"
+LOCAL_PROGRAMS = "builtin:local-programs"
 DEBIAN_ROOT = "builtin:debian-root"
 ENVIRONMENT = "builtin:environment"
 BUILD = "builtin:build-project"
@@ -45,6 +46,7 @@ VERSIONS = {
     DEBIAN_INTERPRETER: "2",
     LIBRARIES: "1",
     LOCAL_INTERPRETER: "1",
+    LOCAL_PROGRAMS: "1",
     DEBIAN_ROOT: "1",
     ENVIRONMENT: "2",
     BUILD: "2",
@@ -94,6 +96,8 @@ class Instantiation:
         """By `.drv` path, each after its inputs."""
         self.packages: dict[str, StorePath] = {}
         """Normalised name to the `.drv` whose output is the unpacked package."""
+        self.joined: dict[str, StorePath] = {}
+        """Of a package the `.drv` of what an environment joins in its place, where there is one."""
         self.environment: StorePath | None = None
         """The `.drv` that joins them."""
         self._known: dict[StorePath, Known] = {}
@@ -160,7 +164,7 @@ def add_environment(
     made.environment = _environment(
         made,
         f"{name}-env",
-        made.packages,
+        made.packages | made.joined,
         python,
         interpreter,
         collisions=collisions,

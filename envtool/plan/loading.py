@@ -103,9 +103,10 @@ class Loader:
 
         Return what is loaded by name, and who answered each need of each file.
         """
-        if root.elf.is_program:
-            return self._load(Loaded(root, _rpath(root)), {})
         above = self.program.rpath if self.program else ()
+        if root.elf.is_program:
+            rpath = above if self.machine.starts_programs else ()
+            return self._load(Loaded(root, _rpath(root) + rpath), {})
         return self._load(Loaded(root, _rpath(root) + above), self.base)
 
     def open(self, soname: str) -> Node | None:

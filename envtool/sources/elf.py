@@ -97,6 +97,12 @@ class Elf:
         """Whether it is started rather than loaded; libc.so.6, which can be both, is loaded."""
         return self.interpreter is not None and not (self.dynamic and self.dynamic.soname)
 
+    def starts_by(self, loader: str) -> bool:
+        """Say whether it is a program that asks for a loader of the name that a path ends in."""
+        if not self.is_program or self.interpreter is None:
+            return False
+        return self.interpreter.rpartition("/")[2] == loader.rpartition("/")[2]
+
 
 @value
 class _Layout:

@@ -180,6 +180,7 @@ COMPLETE = replace(
                 LockedLibrary(replace(DEBIAN, name="libglx0"), ("libgl1 libGLX.so.0",)),
             ),
             inheriting=("a", "b"),
+            programs=("a", "c"),
         ),
     ),
 )

@@ -17,7 +17,7 @@ from envtool.build.closed.library import SHARED
 from envtool.build.closed.shutting import loader
 from envtool.errors import BuildError
 
-__all__ = ["find_patchelf", "localise"]
+__all__ = ["find_patchelf", "localise", "patch"]
 
 _DRIVERS = "drivers"
 """The folder of links to the host's GPU driver; nothing else of the host is in it."""
@@ -72,7 +72,9 @@ def localise(
     if drivers:
         _add_drivers(f"{target}/{_DRIVERS}", drivers)
         folders.append(f"{place}/{_DRIVERS}")
-    _patch(f"{closed}/usr/bin/{name}", f"{target}/bin/{name}", own, folders, patchelf)
+    program = f"{target}/bin/{name}"
+    _copy(f"{closed}/usr/bin/{name}", program)
+    patch(program, own, folders, patchelf)
     for alias in ("python", "python3"):
         os.symlink(name, f"{target}/bin/{alias}")
     os.symlink(f"../{os.path.basename(closed)}/usr/lib", f"{target}/lib")
@@ -87,10 +89,17 @@ def _add_drivers(folder: str, drivers: Mapping[str, str]) -> None:
         os.symlink(path, f"{folder}/{name}")
 
 
-def _patch(source: str, target: str, own: str, folders: Sequence[str], patchelf: str) -> None:
+def _copy(source: str, target: str) -> None:
     with open(source, "rb") as file, open(target, "xb") as copy:
         copy.write(file.read())
         os.fchmod(copy.fileno(), 0o755)
+
+
+def patch(target: str, own: str, folders: Sequence[str], patchelf: str) -> None:
+    """Let a program be started by the loader `own`, and its libraries be looked for in folders.
+
+    :raises BuildError: patchelf fails.
+    """
     changes = ["--set-interpreter", own, "--force-rpath", "--set-rpath", ":".join(folders)]
     done = subprocess.run(
         [patchelf, *changes, target], stdin=subprocess.DEVNULL, capture_output=True, check=False
