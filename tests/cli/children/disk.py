@@ -45,7 +45,7 @@ def read_only(commands: list[list[str]]) -> list[Ended]:
     succeed("store", "add", "known")
     Path("doomed").write_text("doomed")
     (dead,) = json.loads(succeed("store", "add", "--json", "doomed"))["paths"]
-    subprocess.run(["mount", "-o", "remount,ro", os.environ["ENVTOOL_ROOT"]], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", os.environ["ENVTOOL_ROOT"]], check=True)
     words = {"dead": dead["path"]}
     return [run(*(words.get(word, word) for word in command)) for command in commands]
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from envtool.machine.metadata import delete_tree
+
 if TYPE_CHECKING:
     from cli.closed.conftest import InEmptyRoot, Proof
     from cli.conftest import Place, Run
@@ -51,10 +53,7 @@ def lose(place: "Place") -> Callable[[str], None]:
         found = list((place.root / "store").glob(pattern))
         assert found
         for lost in found:
-            for path in (lost, *lost.rglob("*/")):
-                if not path.is_symlink():
-                    path.chmod(0o755)
-            shutil.rmtree(lost)
+            delete_tree(str(lost))
 
     return delete
 
@@ -272,7 +271,7 @@ def test_another_user_with_a_longer_root_has_the_same_objects(
         ended = run("store", "restore", str(theirs.home / "moved"), stdin=file)
     assert ended.returncode == 0, ended.stderr
     there = theirs.root / "store" / name
-    shutil.rmtree(there)
+    delete_tree(str(there))
     (theirs.home / "moved").rename(there)
     ended = run("store", "verify", "--contents", "--repair", name)
     assert ended.returncode == 0, ended.stdout
