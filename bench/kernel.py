@@ -24,7 +24,8 @@ from timing import settle
 
 from envtool.kernel.kernelspec import install_generic
 from envtool.machine.settings import load
-from envtool.workspace import Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 LIMIT = 120
 TRIPS = 50

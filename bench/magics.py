@@ -66,7 +66,8 @@ def main() -> None:
     """Make a project with a kernel, measure, and print a table."""
     from envtool.kernel.kernelspec import install
     from envtool.machine.settings import load
-    from envtool.workspace import Workspace, open_project
+    from envtool.workspace.entering import open_project
+    from envtool.workspace.workspace import Workspace
 
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     with tempfile.TemporaryDirectory() as folder:

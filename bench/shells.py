@@ -17,7 +17,8 @@ from timing import Command, Prepare, interleave, keep, median, report
 from envtool.build.generation import add_generation
 from envtool.formats.generation import Package, Record
 from envtool.machine.settings import Settings
-from envtool.workspace import Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 ROUNDS = 21
 SWITCHES = 8

@@ -18,7 +18,9 @@ from envtool.machine.isolating.isolation import Isolated, become_isolated, leave
 from envtool.machine.sandbox import View
 
 if TYPE_CHECKING:
-    from envtool.workspace import Project, Record, Workspace
+    from envtool.formats.generation import Record
+    from envtool.machine.project import Project
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["PRIVATE", "apart", "main", "views_of"]
 

@@ -18,7 +18,7 @@ from envtool.kernel.child import Child
 from envtool.machine.settings import load
 
 if TYPE_CHECKING:
-    from envtool.workspace import Project
+    from envtool.machine.project import Project
 
 __all__ = ["Building", "main"]
 
@@ -126,7 +126,8 @@ def main(argv: Sequence[str]) -> int:
 def _realise(writer: int, path: str, environment: str, *, is_asked: bool) -> None:
     from envtool.kernel.entering import magics_folder
     from envtool.kernel.origin import refuse_unknown
-    from envtool.workspace import Workspace, open_project
+    from envtool.workspace.entering import open_project
+    from envtool.workspace.workspace import Workspace
 
     with _Pictures(writer, os.path.basename(path)) as pictures:
         project = open_project("/", file=path, environment=environment)

@@ -14,7 +14,9 @@ import envtool
 from envtool.errors import KernelError, StoreError
 
 if TYPE_CHECKING:
-    from envtool.workspace import Project, Record, Workspace
+    from envtool.formats.generation import Record
+    from envtool.machine.project import Project
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["MAGICS", "command", "inside", "magics_folder", "program", "variables"]
 

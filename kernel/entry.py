@@ -11,8 +11,10 @@ from envtool.machine.project import read_lock_text
 from envtool.values import value
 
 if TYPE_CHECKING:
+    from envtool.formats.generation import Record
     from envtool.formats.nix.storepath import StorePath
-    from envtool.workspace import Project, Record, Workspace
+    from envtool.machine.project import Project
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["Entry", "entry", "entry_of"]
 

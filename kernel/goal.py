@@ -15,7 +15,8 @@ from envtool.kernel.finding import (
 )
 from envtool.machine.project import Project, read_lock_text
 from envtool.machine.settings import load
-from envtool.workspace import Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 __all__ = ["Declared", "Found", "Goal"]
 

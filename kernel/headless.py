@@ -24,12 +24,14 @@ from envtool.kernel.execution import Execution, perform
 from envtool.kernel.rehearsal import changes_itself, entered_by, rehearsal
 from envtool.machine import project as projects
 from envtool.machine.disk import disk_errors
+from envtool.machine.project import Project
 from envtool.values import value
-from envtool.workspace import Project, Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from envtool.formats.generation import Record
     from envtool.formats.nix.storepath import StorePath
-    from envtool.workspace import Record
 
 __all__ = [
     "Entered",

@@ -22,10 +22,12 @@ from envtool.errors import EnvtoolError, KernelError
 from envtool.machine.disk import disk_errors
 from envtool.machine.settings import load
 from envtool.values import replace, value
-from envtool.workspace import Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from envtool.workspace import Project, Record
+    from envtool.formats.generation import Record
+    from envtool.machine.project import Project
 
 __all__ = [
     "GENERIC",

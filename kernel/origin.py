@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from envtool.formats.lock import Lock
     from envtool.formats.locked import LockedPackage
     from envtool.machine.project import Project
-    from envtool.workspace import Workspace
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["refuse_unknown"]
 

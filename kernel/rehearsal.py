@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from envtool.formats.declarations.notebook import with_lock
 from envtool.machine import project as projects
-from envtool.workspace import Project, Workspace
+from envtool.machine.project import Project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from envtool.workspace import Record
+    from envtool.formats.generation import Record
 
 __all__ = ["changes_itself", "rehearsal"]
 

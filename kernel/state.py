@@ -12,7 +12,8 @@ from envtool.machine import project as projects
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from envtool.workspace import Project, Workspace
+    from envtool.machine.project import Project
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["State", "state_of"]
 

@@ -19,7 +19,8 @@ from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
-    from envtool.workspace import Project, Workspace
+    from envtool.machine.project import Project
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["Verified", "verify_notebooks"]
 

@@ -38,7 +38,7 @@ from envtool.errors import SandboxError
 from envtool.machine.sandbox import require
 from envtool.machine.settings import load
 from envtool.sources.debian.signature import Key, read_keys
-from envtool.workspace import Workspace
+from envtool.workspace.workspace import Workspace
 
 Tamper = Literal[
     "absolute",  # a member named /tmp/…

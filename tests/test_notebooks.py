@@ -13,7 +13,8 @@ import pytest
 from envtool.formats.notebooks.comparing import Tolerance
 from envtool.kernel.headless import Wanted, run_notebook
 from envtool.kernel.verifying import verify_notebooks
-from envtool.workspace import Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 nbformat: Any = untyped
 FOLDER = Path(__file__).parent.parent / "notebooks"

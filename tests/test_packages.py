@@ -13,8 +13,10 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
+from envtool.formats.generation import Record
 from envtool.machine.settings import load
-from envtool.workspace import Record, Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 ENVTOOL = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 PACKAGES = [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envtool.machine.collecting.retention import Pruned
-    from envtool.workspace import Workspace
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["add_collection_options", "add_commands", "collect"]
 

@@ -10,7 +10,7 @@ from envtool.cli.session import Session
 
 if TYPE_CHECKING:
     from envtool.machine.asking.checkup import Finding
-    from envtool.workspace import Workspace
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["add_commands"]
 

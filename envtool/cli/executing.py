@@ -14,7 +14,7 @@ from envtool.errors import EnvtoolError
 if TYPE_CHECKING:
     from envtool.kernel.headless import NotebookRun, Wanted
     from envtool.kernel.verifying import Verified
-    from envtool.workspace import Project
+    from envtool.machine.project import Project
 
 __all__ = ["add_commands"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envtool.machine.collecting.retention import Retention
-    from envtool.workspace import Project
+    from envtool.machine.project import Project
 
 __all__ = ["add_commands", "go_to"]
 

@@ -14,8 +14,10 @@ from envtool.formats import entry
 
 if TYPE_CHECKING:
     from envtool.cli.arguments import Parser
+    from envtool.formats.generation import Record
+    from envtool.machine.project import Project
     from envtool.machine.sandbox import View
-    from envtool.workspace import Project, Record, Workspace
+    from envtool.workspace.entering import Entering
 
 __all__ = [
     "FLAGS",
@@ -123,7 +125,7 @@ def start(
     words: Sequence[str],
     environ: Mapping[str, str],
     *,
-    workspace: "Workspace",
+    workspace: "Entering",
     project: "Project",
     record: "Record",
     system: bool = False,
@@ -193,7 +195,7 @@ def _located(
 
 
 def closure_views(
-    workspace: "Workspace",
+    workspace: "Entering",
     project: "Project",
     record: "Record",
     *,

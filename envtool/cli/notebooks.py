@@ -13,7 +13,7 @@ from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
     from envtool.kernel.state import State
-    from envtool.workspace import Project
+    from envtool.machine.project import Project
 
 __all__ = ["add_commands"]
 

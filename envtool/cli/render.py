@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 from envtool.cli.terminal import Terminal, size_text
 
 if TYPE_CHECKING:
-    from envtool.workspace import Changes, Generation, Package, Pending, Plan
+    from envtool.formats.changes import Changes
+    from envtool.formats.generation import Package
+    from envtool.formats.outcomes import Generation, Pending, Plan
 
 __all__ = [
     "changes_json",

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
     from envtool.cli.options import Options
     from envtool.cli.terminal import Terminal
-    from envtool.reporting import Reporter
-    from envtool.workspace import Project, Record, Workspace
+    from envtool.formats.generation import Record
+    from envtool.machine.project import Project
+    from envtool.machine.settings import Settings
+    from envtool.workspace.entering import Entering
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["Session", "working_directory"]
 
@@ -25,7 +28,7 @@ class Session:
 
     def project(self, file: str | None = None) -> "Project":
         """Return the project that the options mean, or that of a file such as a script."""
-        from envtool.workspace import open_project
+        from envtool.workspace.entering import open_project
 
         options = self.options
         return open_project(
@@ -42,18 +45,19 @@ class Session:
     def workspace(self) -> "Workspace":
         """Return the workspace, its work shown on the terminal."""
         from envtool.cli.progress import Progress
+        from envtool.workspace.workspace import Workspace
 
-        return self._workspace(Progress(self.terminal))
+        return Workspace(self._settings(), Progress(self.terminal))
 
     def made_up(self, requirements: "Sequence[str]") -> "Project":
         """Return a project that asks for these requirements and nothing else."""
         from envtool.machine.adhoc import made_up
-        from envtool.workspace import open_project
+        from envtool.workspace.entering import open_project
 
         path = made_up(self.quiet_workspace().settings, requirements)
         return open_project(working_directory(), file=path)
 
-    def current(self, project: "Project") -> tuple[int, "Record", "Workspace"]:
+    def current(self, project: "Project") -> tuple[int, "Record", "Entering"]:
         """Return the current generation's number and record, and a workspace that is silent.
 
         Without a generation yet it switches to one first; when the declaration has moved on it
@@ -76,7 +80,7 @@ class Session:
             )
         return *found, workspace
 
-    def _found(self, workspace: "Workspace", project: "Project") -> "tuple[int, Record] | None":
+    def _found(self, workspace: "Entering", project: "Project") -> "tuple[int, Record] | None":
         from envtool.errors import ProfileError
 
         try:
@@ -86,11 +90,11 @@ class Session:
                 return None  # collected meanwhile
             raise
 
-    def quiet_workspace(self) -> "Workspace":
-        """Return a workspace whose work nobody sees."""
-        from envtool.reporting import SilentReporter
+    def quiet_workspace(self) -> "Entering":
+        """Return what a workspace knows without any work that somebody could see."""
+        from envtool.workspace.entering import Entering
 
-        return self._workspace(SilentReporter())
+        return Entering(self._settings())
 
     def program(self, project: "Project") -> str:
         """Return how envtool is called for this project, such as `envtool -f plot.py -e ci`."""
@@ -105,12 +109,11 @@ class Session:
             words += ["-e", project.environment]
         return shlex.join(words)
 
-    def _workspace(self, reporter: "Reporter") -> "Workspace":
+    def _settings(self) -> "Settings":
         from envtool.machine.settings import load
-        from envtool.workspace import Workspace
 
         environ = {**os.environ, "ENVTOOL_OFFLINE": "1"} if self.options.offline else os.environ
-        return Workspace(load(environ), reporter)
+        return load(environ)
 
 
 def working_directory() -> str:

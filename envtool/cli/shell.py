@@ -25,7 +25,9 @@ from envtool.formats import visit
 from envtool.formats.activation import EnvironmentChange, change, compose
 
 if TYPE_CHECKING:
-    from envtool.workspace import Project, Record, Workspace
+    from envtool.formats.generation import Record
+    from envtool.machine.project import Project
+    from envtool.workspace.entering import Entering
 
 __all__ = ["SHELLS", "Shell", "add_shell", "enter", "enter_generation", "run_in_shell"]
 
@@ -88,7 +90,7 @@ def _run_shell(session: Session, arguments: Namespace) -> NoReturn:
 
 def enter_generation(
     session: Session,
-    workspace: "Workspace",
+    workspace: "Entering",
     project: "Project",
     generation: "tuple[int | None, Record]",
     *,
@@ -135,7 +137,7 @@ def enter_generation(
     enter(entered, record.name, shell=shell, path=path, environ=os.environ, hook=hook or "")
 
 
-def _meant(session: Session, arguments: Namespace) -> "tuple[Project, int, Record, Workspace]":
+def _meant(session: Session, arguments: Namespace) -> "tuple[Project, int, Record, Entering]":
     """Return the project and the generation that the words mean."""
     if arguments.requirements:
         if arguments.generation is not None:

@@ -18,7 +18,8 @@ from envtool.cli.render import (
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
-    from envtool.workspace import Generation, Project
+    from envtool.formats.outcomes import Generation
+    from envtool.machine.project import Project
 
 __all__ = ["add_commands", "perform_switch"]
 

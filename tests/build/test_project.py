@@ -14,8 +14,11 @@ import pytest
 
 from envtool.build.project import copied, extracted
 from envtool.errors import BuildError, FetchError, ResolutionError, SandboxError
+from envtool.formats.outcomes import Generation
+from envtool.machine.project import Project
 from envtool.values import replace
-from envtool.workspace import Generation, Project, Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from conftest import MakeSdist

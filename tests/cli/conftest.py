@@ -15,9 +15,11 @@ from envtool.build.generation import add_generation
 from envtool.formats.declarations.declaration import lock_digest, parse
 from envtool.formats.generation import Package, Record
 from envtool.machine.consent import Consent
+from envtool.machine.project import Project
 from envtool.machine.settings import load
 from envtool.machine.store import Store
-from envtool.workspace import Project, Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 START = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 """The program, whatever is on PATH."""

@@ -104,7 +104,7 @@ def test_a_scripts_block_comes_back_and_the_rest_stays(
     script.write_text(block.format("alpha"))
     workspace = place.settings_of()
     from envtool.build.generation import add_generation
-    from envtool.workspace import open_project
+    from envtool.workspace.entering import open_project
 
     make_generation()
     record = workspace.current(place.project_of())[1]

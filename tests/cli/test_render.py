@@ -9,8 +9,10 @@ import pytest
 from envtool.cli import render
 from envtool.cli.options import Options
 from envtool.cli.terminal import Terminal
+from envtool.formats.changes import Changes
+from envtool.formats.generation import Package
 from envtool.formats.nix.storepath import StorePath
-from envtool.workspace import Changes, Package, Pending, Plan
+from envtool.formats.outcomes import Pending, Plan
 
 PATH = StorePath.parse("0123456789abcdfghijklmnpqrsvwxyz-numpy-2.2.0")
 PLAIN = Terminal(Options(color="never"))

@@ -10,7 +10,7 @@ import pytest
 from envtool.errors import DeclarationError
 from envtool.machine.settings import load
 from envtool.reporting import SilentReporter, Step
-from envtool.workspace import Workspace
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from envtool.plan.answer import Answer

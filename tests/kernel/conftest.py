@@ -11,7 +11,9 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from envtool.kernel import kernelspec
-from envtool.workspace import Project, Workspace, open_project
+from envtool.machine.project import Project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 LIMIT = 60
 """Seconds that a kernel may take for one answer; only a broken one takes longer."""

@@ -13,7 +13,8 @@ import nbformat as untyped
 import pytest
 
 from envtool.kernel import kernelspec
-from envtool.workspace import Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from kernel.conftest import Declare, Session, Start  # noqa: TID251 - tests/kernel, not kernel/

@@ -14,8 +14,10 @@ from envtool.errors import EnvtoolError, KernelError
 from envtool.formats.declarations.notebook import lock_text
 from envtool.formats.nix.hashing import Hash
 from envtool.kernel.headless import Wanted, run_notebook, run_notebooks
+from envtool.machine.project import Project
 from envtool.reporting import SilentReporter
-from envtool.workspace import Project, Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from conftest import Index

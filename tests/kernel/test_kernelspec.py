@@ -9,8 +9,10 @@ from jupyter_client.kernelspec import KernelSpecManager
 
 from envtool.errors import KernelError
 from envtool.kernel import kernelspec
+from envtool.machine.project import Project
 from envtool.machine.settings import load
-from envtool.workspace import Project, Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 
 def written(folder: Path, name: str) -> dict[str, object]:

@@ -10,8 +10,9 @@ import pytest
 from envtool.kernel import kernelspec
 from envtool.kernel.entering import magics_folder, variables
 from envtool.machine.collecting.retention import Retention
+from envtool.machine.project import Project
 from envtool.values import replace
-from envtool.workspace import Project, Workspace
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from kernel.conftest import Declare, Spec, Start  # noqa: TID251 - tests/kernel, not kernel/

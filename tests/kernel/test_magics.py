@@ -11,7 +11,9 @@ import pytest
 from envtool.formats.declarations.template import template
 from envtool.kernel import kernelspec
 from envtool.kernel.headless import Wanted, run_notebook
-from envtool.workspace import Project, Workspace, open_project
+from envtool.machine.project import Project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from kernel.conftest import Declare, Session, Start  # noqa: TID251 - tests/kernel

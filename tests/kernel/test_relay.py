@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envtool.kernel import behind
-from envtool.workspace import Project, Workspace
+from envtool.machine.project import Project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from kernel.conftest import (  # noqa: TID251 - tests/kernel, not kernel/

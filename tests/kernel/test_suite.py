@@ -10,7 +10,8 @@ import jupyter_kernel_test as suite
 import pytest
 
 from envtool.machine.settings import load
-from envtool.workspace import Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 CODE = "import sys; from envtool.kernel.launcher import main; sys.exit(main())"
 SAMPLES = {

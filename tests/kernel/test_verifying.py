@@ -10,7 +10,9 @@ from envtool.formats.notebooks.comparing import Tolerance
 from envtool.kernel.headless import Wanted, run_notebook
 from envtool.kernel.state import State, state_of
 from envtool.kernel.verifying import Verified, verify_notebooks
-from envtool.workspace import Project, Workspace, open_project
+from envtool.machine.project import Project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from kernel.conftest import Declare  # noqa: TID251 - tests/kernel, not kernel/

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envtool.machine.collecting import gc
+from envtool.machine.project import Project
 from envtool.machine.settings import Settings
 from envtool.plan import gather
-from envtool.workspace import Project, Workspace, open_project
+from envtool.workspace.entering import open_project
+from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from conftest import Index, MakeWheel

@@ -7,13 +7,15 @@ from envtool.machine.consent import Consent
 
 if TYPE_CHECKING:
     from envtool.cli.session import Session
-    from envtool.workspace import Project, Record, Workspace
+    from envtool.formats.generation import Record
+    from envtool.machine.project import Project
+    from envtool.workspace.entering import Entering
 
 __all__ = ["lets_in"]
 
 
 def lets_in(
-    session: "Session", workspace: "Workspace", project: "Project", record: "Record"
+    session: "Session", workspace: "Entering", project: "Project", record: "Record"
 ) -> bool:
     """Return whether the generation's variables and hook may be applied; a line says if not.
 

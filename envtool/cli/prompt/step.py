@@ -22,7 +22,8 @@ from envtool.machine.consent import Consent
 
 if TYPE_CHECKING:
     from envtool.cli.terminal import Terminal
-    from envtool.workspace import Project, Workspace
+    from envtool.machine.project import Project
+    from envtool.workspace.entering import Entering
 
 __all__ = ["answer"]
 
@@ -120,9 +121,7 @@ class _Look:
                 raise
             return None
 
-    def _say_nothing_yet(
-        self, project: "Project", workspace: "Workspace", consent: Consent
-    ) -> None:
+    def _say_nothing_yet(self, project: "Project", workspace: "Entering", consent: Consent) -> None:
         verdict = consent.verdict(workspace.declaration_digest(project))
         program, name = self._session.program(project), os.path.basename(project.path)
         if verdict == "unknown":

@@ -1,0 +1,104 @@
+"""Edits of a declaration, kept only once what they ask for is realised."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from envtool.formats.outcomes import Generation
+from envtool.machine import project as projects
+from envtool.machine.project import Project
+from envtool.workspace.switching import Switching
+
+if TYPE_CHECKING:
+    from envtool.formats.declarations.declaration import PathSource
+
+__all__ = ["Editing"]
+
+
+class Editing(Switching):
+    """Declarations edited."""
+
+    def add(
+        self, project: Project, requirements: Sequence[str], *, editable: bool = False
+    ) -> tuple[Generation, bool]:
+        """Add requirements to the declaration, lock and switch; `.` and `./…` are local projects.
+
+        Nothing is written before the new environment is realised.
+        """
+        from envtool.formats.declarations.edit import add_requirements
+
+        named, sources = self._local(project, requirements, editable=editable)
+
+        def edit(text: str) -> str:
+            return add_requirements(
+                text,
+                kind=project.kind,
+                requirements=named,
+                environment=project.environment,
+                sources=sources,
+                file=project.path,
+            )
+
+        return self._edit(project, edit)
+
+    def remove(self, project: Project, names: Sequence[str]) -> tuple[Generation, bool]:
+        """Remove requirements from the declaration, lock and switch."""
+        from envtool.formats.declarations.edit import remove_requirements
+
+        def edit(text: str) -> str:
+            return remove_requirements(
+                text,
+                kind=project.kind,
+                names=names,
+                environment=project.environment,
+                file=project.path,
+            )
+
+        return self._edit(project, edit)
+
+    def declare(self, project: Project, declared: str) -> tuple[Generation, bool]:
+        """Replace the declaration by another one's TOML, lock and switch."""
+        from envtool.formats.declarations.edit import replace_declaration
+
+        def edit(text: str) -> str:
+            return replace_declaration(text, declared, kind=project.kind, file=project.path)
+
+        return self._edit(project, edit)
+
+    def _edit(self, project: Project, edit: Callable[[str], str]) -> tuple[Generation, bool]:
+        """Switch to what an edited declaration asks for, one editing process at a time.
+
+        :raises DeclarationError: somebody else, such as an editor, wrote the file meanwhile.
+        """
+        from envtool.machine.disk import disk_errors
+        from envtool.machine.locks import file_lock
+
+        folder = self.profile(project).directory
+        with disk_errors(f"lock {project.path}"):
+            os.makedirs(folder, exist_ok=True)
+        with file_lock(f"{folder}/.edit.lock", project.path, on_wait=self.reporter.note):
+            before = projects.read_text(project.path)
+            text = edit(before)
+            asked = self._completed(self._answer(project, text))
+            switched = self._switch(project, asked, (before, text))
+        self._keep_consent(project, before, text)
+        return switched
+
+    def _local(
+        self, project: Project, requirements: Sequence[str], *, editable: bool
+    ) -> "tuple[list[str], dict[str, PathSource]]":
+        """Turn paths among the requirements into names with sources."""
+        from envtool.formats.declarations.declaration import PathSource
+        from envtool.machine.local import project_name
+
+        named: list[str] = []
+        sources: dict[str, PathSource] = {}
+        for requirement in requirements:
+            if editable or requirement.startswith((".", "/")):
+                name = project_name(os.path.abspath(requirement))
+                relative = os.path.relpath(os.path.abspath(requirement), project.folder)
+                sources[name] = PathSource(relative, editable=editable)
+                named.append(name)
+            else:
+                named.append(requirement)
+        return named, sources

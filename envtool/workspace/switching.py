@@ -1,0 +1,254 @@
+"""From a lock to an environment in the store, and to a generation of it."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from envtool.formats.changes import Changes, compare
+from envtool.formats.generation import Package, Record
+from envtool.formats.outcomes import Generation, Pending, Plan
+from envtool.machine import profile as profiles
+from envtool.machine import project as projects
+from envtool.machine.profile import Profile
+from envtool.machine.project import Project
+from envtool.workspace.entering import sha256
+from envtool.workspace.locking import Locking
+
+if TYPE_CHECKING:
+    from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.fetching.fetch import Fetcher
+    from envtool.plan.answer import Answer
+    from envtool.plan.evaluate import Evaluation
+
+__all__ = ["Switching"]
+
+
+class Switching(Locking):
+    """Environments realised, and generations made of them."""
+
+    def plan(self, project: Project) -> Plan:
+        """Return what `switch` would do; a stale lock is resolved in memory only."""
+        from envtool.build.missing import missing
+
+        asked = self._answer(project)
+        if asked.resolved and asked.python.is_pure:
+            self.reporter.note("which libraries of Debian come along is seen when it is locked")
+        with self.store.using(self.reporter.note):
+            planned = self._evaluate(asked)
+            todo = missing(self.store, planned.made.derivations, [planned.environment])
+        fetch = [_pending(planned, path) for path in todo.fetch]
+        sizes = [pending.size for pending in fetch]
+        record = self._last_record(project)
+        return Plan(
+            environment=planned.output,
+            fetch=tuple(fetch),
+            build=tuple(_pending(planned, path) for path in todo.build),
+            changes=_changes(record, self._packages(planned), asked.interpreter.version),
+            fetch_size=None if None in sizes else sum(size for size in sizes if size),
+            lock_changed=asked.changed,
+            up_to_date=record is not None
+            and record.environment == planned.output
+            and not (todo.fetch or todo.build),
+        )
+
+    def build(self, project: Project) -> "StorePath":
+        """Realise the environment, write the lock, and return the environment's store path."""
+        asked = self._completed(self._answer(project))
+        with self.store.using(self.reporter.note):
+            planned = self._evaluate(asked)
+            self._realise(asked, planned)
+        if asked.changed:
+            self._write_lock(project, asked)
+        return planned.output
+
+    def trial(self, project: Project) -> Record:
+        """Realise what is asked for and return its record; no generation, no lock is made.
+
+        It is kept from collectors until this process ends or becomes another.
+        """
+        asked = self._answer(project)
+        with self.store.using(self.reporter.note):
+            planned = self._evaluate(asked)
+            self._realise(asked, planned)
+            self._open(self.physical(planned.output))
+            return self._record(asked, planned)
+
+    def switch(self, project: Project, *, save_lock: bool = True) -> tuple[Generation, bool]:
+        """Make the environment that is asked for the current generation.
+
+        Return it, and whether it is a new one. Without `save_lock` a new lock is kept in the
+        generation only: the declaration's folder, or notebook, is not written to.
+        """
+        asked = self._completed(self._answer(project))
+        return self._switch(project, asked, None, save_lock=save_lock)
+
+    def upgrade(
+        self, project: Project, names: Sequence[str] = (), *, exclude_newer: str | None = None
+    ) -> tuple[Generation, bool]:
+        """Lock newer versions, of all packages or of these, and switch.
+
+        :raises LockError: a name is not in the lock.
+        """
+        from envtool.plan.answer import Request
+
+        self._check_locked(project, names)
+        request = Request(tuple(names) or True, exclude_newer)
+        asked = self._completed(self._answer(project, request=request))
+        return self._switch(project, asked, None)
+
+    def fetch(
+        self, url: str, sha256: str | None, *, project: Project | None = None
+    ) -> "tuple[StorePath, str]":
+        """Put a file of the network into the store; return its path and its hash (SRI).
+
+        With its hash it is a fixed output, fetched only if it is not there yet. A project keeps it
+        for as long as its declaration exists.
+
+        :raises FetchError: it does not arrive, or is another one.
+        """
+        from envtool.build.data import fetch_data
+        from envtool.machine.collecting.data import keep
+
+        with self.store.using(self.reporter.note), self._fetcher() as fetcher:
+            path, found = fetch_data(self.store, fetcher, self.reporter, url, sha256)
+            if project is not None:
+                with self.store.shared(self.reporter.note):
+                    keep(self.settings, project.path, path)
+        return path, found.sri
+
+    def _evaluate(self, asked: "Answer") -> "Evaluation":
+        from envtool.plan.evaluate import evaluate
+
+        return evaluate(asked, self.store)
+
+    def _realise(self, asked: "Answer", planned: "Evaluation") -> None:
+        from envtool.build import bytecode
+        from envtool.build.missing import missing
+        from envtool.build.realise import realise
+
+        store, made = self.store, planned.made
+        todo = missing(store, made.derivations, [planned.environment])
+        with self._fetcher() if todo.fetch else nullcontext() as fetcher:
+            realise(
+                store,
+                fetcher,
+                self.reporter,
+                made.derivations,
+                planned.environment,
+                jobs=self.settings.jobs,
+            )
+        settings = self.settings
+        if settings.optimise_all:
+            from envtool.machine.sharing.optimise import optimise_added
+
+            new = (*todo.fetch, *todo.build)
+            optimise_added(store, [made.derivations[path].output_path() for path in new])
+        bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
+
+    def _fetcher(self) -> "Fetcher":
+        from envtool.machine.fetching.fetch import Fetcher
+
+        return Fetcher(offline=self.settings.offline)
+
+    def _switch(
+        self,
+        project: Project,
+        asked: "Answer",
+        edit: tuple[str, str] | None,
+        *,
+        save_lock: bool = True,
+    ) -> tuple[Generation, bool]:
+        """Realise, then write the edited declaration and the lock, then switch the profile.
+
+        `edit` is the declaration's text as it was and as it becomes.
+        """
+        from envtool.build.generation import add_generation
+
+        profile = self.profile(project)
+        before = self._last_record(project)
+        # From what is counted on to the link that makes it a root, no collector takes it.
+        with self.store.using(self.reporter.note):
+            planned = self._evaluate(asked)
+            self._realise(asked, planned)
+            if edit is not None:
+                projects.replace_declaration(project.path, *edit)
+            if asked.changed and save_lock:
+                self._write_lock(project, asked)
+            record = self._record(asked, planned)
+            known = {generation.number for generation in profile.generations()}
+            path = add_generation(self.store, record, asked.text, asked.lock_text)
+            generation = self._make_current(profile, path)
+        made = Generation(
+            number=generation.number,
+            path=path,
+            created=generation.created,
+            current=True,
+            record=record,
+            changes=_changes(before, record.packages, record.python),
+            size=self._closure_size(path),
+        )
+        return made, generation.number not in known
+
+    def _make_current(self, profile: Profile, path: "StorePath") -> "profiles.Generation":
+        """Switch the profile to an object in use; no collector looks for roots meanwhile."""
+        from envtool.machine.collecting.roots import name_for_nix
+        from envtool.machine.disk import disk_errors
+
+        with self.store.shared(self.reporter.note):
+            with disk_errors("make a GC root"):
+                name_for_nix(self.settings, path)
+            return profile.set(path)
+
+    def _record(self, asked: "Answer", planned: "Evaluation") -> Record:
+        from envtool.plan.evaluate import environment_name
+
+        declaration, name = asked.declaration, environment_name(asked)
+        display = declaration.kernel.display_name if declaration.kernel else None
+        packages = self._packages(planned)
+        has_kernel = any(package.name == "ipykernel" for package in packages)
+        return Record(
+            name=name,
+            environment=planned.output,
+            python=asked.interpreter.version,
+            impure=not asked.python.is_pure,
+            kind=declaration.kind,
+            declaration_sha256=sha256(asked.text),
+            lock_digest=asked.digest,
+            variables=dict(declaration.variables),
+            hook=declaration.hook,
+            kernel=(display or name) if has_kernel else None,
+            packages=packages,
+            system=planned.system,
+        )
+
+    def _packages(self, planned: "Evaluation") -> list[Package]:
+        outputs = [package.known.output for package in planned.packages]
+        infos = self.store.infos(self.store.valid(outputs))
+        return [
+            Package(
+                name=package.name,
+                version=package.version,
+                path=package.known.output,
+                size=infos[package.known.output].nar_size
+                if package.known.output in infos
+                else None,
+                direct=package.direct,
+                requires=package.requires,
+            )
+            for package in planned.packages
+        ]
+
+    def _closure_size(self, path: "StorePath") -> int:
+        return sum(info.nar_size for info in self.store.infos(self.store.closure([path])).values())
+
+
+def _changes(before: Record | None, packages: Sequence[Package], python: str) -> Changes:
+    if before is None:
+        return compare((), packages, (None, python))
+    return compare(before.packages, packages, (before.python, python))
+
+
+def _pending(planned: "Evaluation", path: "StorePath") -> Pending:
+    variables = planned.made.derivations[path].environment
+    size = variables.get("size")
+    return Pending(variables.get("wheel", variables["name"]), int(size) if size else None)
