@@ -235,7 +235,7 @@ def closure_views(
 
 
 def _interpreter(program: str) -> "list[View]":
-    """Return the views of a host's interpreter that does not lie in /usr, and of links to it."""
+    """Return the views of a host's interpreter, and of links to it, that do not lie in /usr."""
     from envtool.machine.sandbox import View
 
     views = []
@@ -243,6 +243,5 @@ def _interpreter(program: str) -> "list[View]":
         program = os.path.normpath(os.path.join(os.path.dirname(program), os.readlink(program)))
         views.append(View(program))
     prefix = os.path.dirname(os.path.dirname(os.path.realpath(program)))
-    if prefix == "/usr" or prefix.startswith("/usr/"):
-        return []
-    return [*views[:-1], View(prefix)]
+    shown = [*views[:-1], View(prefix)]
+    return [view for view in shown if not f"{view.path}/".startswith("/usr/")]
