@@ -68,8 +68,8 @@ def test_both_ways_become_the_same(make_generation: Any, place: Any) -> None:
     def check(environ: dict[str, str]) -> None:
         quick = become(["run", "hello", "a b"], place, environ)
         thorough = become(["-e", "default", "run", "hello", "a b"], place, environ)
-        assert "envtool.workspace" not in quick.pop("modules")
-        assert "envtool.workspace" in thorough.pop("modules")
+        assert "envtool.workspace.entering" not in quick.pop("modules")
+        assert "envtool.workspace.entering" in thorough.pop("modules")
         assert quick == thorough
 
     check()
@@ -112,7 +112,7 @@ def test_it_steps_aside_when_the_declaration_changed(
     monkeypatch.setenv("ENVTOOL_ROOT", str(place.root))
     monkeypatch.chdir(place.project)
     fast.enter(["run", "hello"])
-    assert "envtool.workspace" in become(["run", "hello"], place)["modules"]
+    assert "envtool.workspace.entering" in become(["run", "hello"], place)["modules"]
 
 
 def test_it_steps_aside_when_the_record_is_damaged(
