@@ -55,7 +55,7 @@ class _Place:
                 self.values[option.dest] = value
         elif self.waiting is not None:
             self.values[self.waiting.dest] = word
-            self.waiting = self.waiting if self.waiting.nargs == "*" else None
+            self.waiting = self.waiting if self.waiting.nargs in ("*", "+") else None
         elif word in self.parser.commands():
             self.parser = self.parser.commands()[word]
         else:
@@ -164,6 +164,18 @@ def _packages(session: Session) -> Iterator[tuple[str, str]]:
             yield package.name, package.version or ""
 
 
+def _system_packages(session: Session) -> Iterator[tuple[str, str]]:
+    """Return the packages of Debian that the lock answers for."""
+    from envtool.formats.lock_head import read_system
+    from envtool.machine.project import read_lock_text
+
+    project = session.project()
+    text = read_lock_text(project.path, project.kind, project.environment)
+    system = None if text is None else read_system(text, project.path)
+    for package in system.requested if system else ():
+        yield package.partition(" ")[0], ""
+
+
 def _kernels(session: Session) -> Iterator[tuple[str, str]]:
     from envtool.kernel.kernelspec import list_kernels
 
@@ -193,5 +205,6 @@ _SOURCES = {
     "environments": _environments,
     "generations": _generations,
     "packages": _packages,
+    "system packages": _system_packages,
     "kernels": _kernels,
 }

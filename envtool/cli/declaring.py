@@ -2,7 +2,7 @@
 
 import os
 import sys
-from argparse import Namespace
+from argparse import Action, Namespace
 from typing import Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
@@ -81,12 +81,14 @@ def _add_add(commands: "Commands[Parser]") -> None:
         text="""
         Writes the requirements (PEP 508) into the declaration, keeping its comments and order,
         locks, and switches. A package that is declared already gets the new requirement. When
-        anything fails the declaration is as it was.
+        anything fails the declaration is as it was. --system adds packages of Debian in the same
+        way; `envtool search` finds their names.
         """,
         examples=[
             ("envtool add numpy 'pandas>=2,<3'", "two packages"),
             ("envtool add 'torch; platform_machine == \"x86_64\"'", "with a marker"),
             ("envtool add --editable ../mylib", "a local project, as it is now and will be"),
+            ("envtool add --system graphviz", "programs of Debian, for the environment's /usr"),
             ("envtool -f plot.py add requests", "into a script's block"),
         ],
     )
@@ -95,6 +97,18 @@ def _add_add(commands: "Commands[Parser]") -> None:
         "--editable", metavar="PATH", action="append", default=[], help="a local project's folder"
     )
     completed_by(editable, "directories")
+    completed_by(_add_system(parser), "debian packages")
+
+
+def _add_system(parser: Parser) -> Action:
+    return parser.add_argument(
+        "--system",
+        metavar="PKG",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="packages of Debian, such as graphviz",
+    )
 
 
 def _add_remove(commands: "Commands[Parser]") -> None:
@@ -106,11 +120,17 @@ def _add_remove(commands: "Commands[Parser]") -> None:
         text="""
         Removes the requirements of these names, keeping the rest as it stands, locks, and
         switches. What only they required goes too; `envtool why NAME` says what keeps a package.
+        With --system the names are packages of Debian that are declared.
         """,
-        examples=[("envtool remove pandas", ""), ("envtool -e docs remove sphinx", "")],
+        examples=[
+            ("envtool remove pandas", ""),
+            ("envtool remove --system graphviz", "a package of Debian"),
+            ("envtool -e docs remove sphinx", ""),
+        ],
     )
-    names = parser.add_argument("names", metavar="NAME", nargs="+", help="name of a package")
+    names = parser.add_argument("names", metavar="NAME", nargs="*", help="name of a package")
     completed_by(names, "packages")
+    completed_by(_add_system(parser), "system packages")
 
 
 def _add_lock(commands: "Commands[Parser]") -> None:
@@ -203,7 +223,7 @@ def _project_name(text: str) -> str:
 
 
 def _run_add(session: Session, arguments: Namespace) -> int:
-    if not arguments.requirements and not arguments.editable:
+    if not (arguments.requirements or arguments.editable or arguments.system):
         raise UsageError("add needs a requirement", hint="envtool add numpy")
     if arguments.requirements and arguments.editable:
         raise UsageError("add takes requirements or --editable, one kind at a time")
@@ -211,13 +231,21 @@ def _run_add(session: Session, arguments: Namespace) -> int:
     editable = bool(arguments.editable)
     words = arguments.editable or arguments.requirements
     return perform_switch(
-        session, project, lambda: workspace.add(project, words, editable=editable)
+        session,
+        project,
+        lambda: workspace.add(project, words, editable=editable, system=arguments.system),
     )
 
 
 def _run_remove(session: Session, arguments: Namespace) -> int:
+    if not (arguments.names or arguments.system):
+        raise UsageError("remove needs the name of a package", hint="envtool tree lists them")
     project, workspace = session.found_project(), session.workspace()
-    return perform_switch(session, project, lambda: workspace.remove(project, arguments.names))
+    return perform_switch(
+        session,
+        project,
+        lambda: workspace.remove(project, arguments.names, system=arguments.system),
+    )
 
 
 def _run_declare(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words

@@ -49,12 +49,12 @@ class Session:
 
         return Workspace(self._settings(), Progress(self.terminal))
 
-    def made_up(self, requirements: "Sequence[str]") -> "Project":
-        """Return a project that asks for these requirements and nothing else."""
+    def made_up(self, requirements: "Sequence[str]", system: "Sequence[str]" = ()) -> "Project":
+        """Return a project that asks for these requirements, and packages of Debian, alone."""
         from envtool.machine.adhoc import made_up
         from envtool.workspace.entering import open_project
 
-        path = made_up(self.quiet_workspace().settings, requirements)
+        path = made_up(self.quiet_workspace().settings, requirements, system)
         return open_project(working_directory(), file=path)
 
     def current(self, project: "Project") -> tuple[int, "Record", "Entering"]:

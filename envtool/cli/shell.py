@@ -51,6 +51,7 @@ def add_shell(commands: "Commands[Parser]") -> None:
             ("envtool shell", "your own shell"),
             ("envtool shell --shell fish", "another one"),
             ("envtool shell -p numpy 'pandas>=2'", "just these, whatever folder you are in"),
+            ("envtool shell --system graphviz -p pydot", "and programs of Debian"),
             ("envtool shell --generation 3", "as it was then; nothing is switched"),
             ("envtool shell --run 'python -V | tee version'", "one line of shell, then back"),
         ],
@@ -65,8 +66,18 @@ def add_shell(commands: "Commands[Parser]") -> None:
         metavar="REQ",
         nargs="+",
         action="extend",
+        default=[],
         help="an environment of just these requirements, without a declaration",
     )
+    system = parser.add_argument(
+        "--system",
+        metavar="PKG",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="the same of packages of Debian, such as graphviz; goes with -p",
+    )
+    completed_by(system, "debian packages")
     number = parser.add_argument(
         "--generation", metavar="N", type=positive, help="another generation than the current one"
     )
@@ -139,10 +150,12 @@ def enter_generation(
 
 def _meant(session: Session, arguments: Namespace) -> "tuple[Project, int, Record, Entering]":
     """Return the project and the generation that the words mean."""
-    if arguments.requirements:
+    if arguments.requirements or arguments.system:
         if arguments.generation is not None:
-            raise UsageError("-p and --generation do not go together", hint="envtool shell --help")
-        project = session.made_up(arguments.requirements)
+            option = "-p" if arguments.requirements else "--system"
+            message = f"{option} and --generation do not go together"
+            raise UsageError(message, hint="envtool shell --help")
+        project = session.made_up(arguments.requirements, arguments.system)
     else:
         project = session.project()
     if arguments.generation is None:

@@ -20,18 +20,20 @@ __all__ = ["made_up", "made_up_notebook"]
 _FOLDER = "adhoc"
 
 
-def made_up(settings: "Settings", requirements: Sequence[str]) -> str:
+def made_up(settings: "Settings", requirements: Sequence[str], system: Sequence[str] = ()) -> str:
     """Return the path of the declaration that asks for these requirements and nothing else.
+
+    `system` is packages of Debian.
 
     :raises DeclarationError: with all requirements that are none.
     :raises StoreError: it cannot be written.
     """
-    text = _text(requirements)
+    text = _text(requirements, system)
     path = f"{_folder(settings, text)}/envtool.toml"
     if not os.path.exists(path):
         from envtool.formats.declarations.declaration import parse
 
-        parse(text, path="-p", kind="envtool.toml")
+        parse(text, path="-p" if requirements else "--system", kind="envtool.toml")
         _write(path, text)
     return path
 
@@ -66,12 +68,16 @@ def _write(path: str, text: str) -> None:
     write_declaration(path, text)
 
 
-def _text(requirements: Sequence[str]) -> str:
+def _text(requirements: Sequence[str], system: Sequence[str]) -> str:
+    wanted, programs = sorted(set(requirements)), sorted(set(system))
+    text = f'name = "{_name([*wanted, *programs])}"\ndependencies = {_array(wanted)}\n'
+    return text + (f"\n[system]\npackages = {_array(programs)}\n" if programs else "")
+
+
+def _array(words: Sequence[str]) -> str:
     from envtool.formats.declarations.toml_text import basic_string
 
-    wanted = sorted(set(requirements))
-    listed = ", ".join(map(basic_string, wanted))
-    return f'name = "{_name(wanted)}"\ndependencies = [{listed}]\n'
+    return f"[{', '.join(map(basic_string, words))}]"
 
 
 def _name(requirements: Sequence[str]) -> str:

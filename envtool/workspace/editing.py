@@ -19,40 +19,61 @@ class Editing(Switching):
     """Declarations edited."""
 
     def add(
-        self, project: Project, requirements: Sequence[str], *, editable: bool = False
+        self,
+        project: Project,
+        requirements: Sequence[str],
+        *,
+        editable: bool = False,
+        system: Sequence[str] = (),
     ) -> tuple[Generation, bool]:
         """Add requirements to the declaration, lock and switch; `.` and `./…` are local projects.
 
-        Nothing is written before the new environment is realised.
+        `system` is packages of Debian to add. Nothing is written before the new environment is
+        realised.
         """
         from envtool.formats.declarations.edit import add_requirements
+        from envtool.formats.declarations.system_edit import add_system_packages
 
         named, sources = self._local(project, requirements, editable=editable)
+        kind, environment, file = project.kind, project.environment, project.path
 
         def edit(text: str) -> str:
-            return add_requirements(
-                text,
-                kind=project.kind,
-                requirements=named,
-                environment=project.environment,
-                sources=sources,
-                file=project.path,
-            )
+            if named:
+                text = add_requirements(
+                    text,
+                    kind=kind,
+                    requirements=named,
+                    environment=environment,
+                    sources=sources,
+                    file=file,
+                )
+            if system:
+                text = add_system_packages(
+                    text, kind=kind, packages=system, environment=environment, file=file
+                )
+            return text
 
         return self._edit(project, edit)
 
-    def remove(self, project: Project, names: Sequence[str]) -> tuple[Generation, bool]:
-        """Remove requirements from the declaration, lock and switch."""
+    def remove(
+        self, project: Project, names: Sequence[str], *, system: Sequence[str] = ()
+    ) -> tuple[Generation, bool]:
+        """Remove requirements, and packages of Debian, from the declaration, lock and switch."""
         from envtool.formats.declarations.edit import remove_requirements
+        from envtool.formats.declarations.system_edit import remove_system_packages
+
+        kind, environment, file = project.kind, project.environment, project.path
 
         def edit(text: str) -> str:
-            return remove_requirements(
-                text,
-                kind=project.kind,
-                names=names,
-                environment=project.environment,
-                file=project.path,
-            )
+            if names:
+                text = remove_requirements(
+                    text, kind=kind, names=names, environment=environment, file=file
+                )
+            if system:
+                text = remove_system_packages(
+                    text, kind=kind, names=system, environment=environment, file=file
+                )
+            return text
 
         return self._edit(project, edit)
 

@@ -242,6 +242,44 @@ def test_the_lock_pins_every_deb_and_stays_the_same(system: "Run", place: "Place
     assert lock.read_text() == written
 
 
+def test_packages_come_and_go_by_word(system: "Run", place: "Place") -> None:
+    path = place.project / "envtool.toml"
+    path.write_text(DECLARED.replace("[system]\n", "[system]\n# what draws\n"))
+    added = system("add", "--system", "bc")
+    assert added.returncode == 0, added.stderr
+    assert '# what draws\npackages = ["gcc", "git", "graphviz", "libc6-dev", "bc"]' in (
+        path.read_text()
+    )
+    assert system("run", "sh", "-c", "echo 6*7 | bc").stdout == "42\n"
+    listed = system("__complete", "--", "remove", "--system", "b").stdout
+    assert listed == "bc\n"
+    removed = system("remove", "--system", "bc")
+    assert removed.returncode == 0, removed.stderr
+    assert path.read_text() == DECLARED.replace("[system]\n", "[system]\n# what draws\n")
+    assert system("run", "bc").returncode == 127
+
+
+def test_a_typo_is_told_and_nothing_is_written(system: "Run", place: "Place") -> None:
+    path = place.project / "envtool.toml"
+    ended = system("add", "--system", "graphvis")
+    assert ended.returncode == 1
+    assert "did you mean graphviz" in ended.stderr
+    assert path.read_text() == DECLARED
+    ended = system("remove", "--system", "graphvis")
+    assert "no system package 'graphvis' to remove; did you mean 'graphviz'?" in ended.stderr
+
+
+def test_a_shell_of_just_these_needs_no_file(system: "Run", place: "Place") -> None:
+    (place.project / "envtool.toml").unlink()
+    line = "echo 6*7 | bc; python -c 'import six; print(six.__name__)'"
+    ended = system("shell", "--system", "bc", "-p", "six", "--run", line)
+    assert ended.stdout == "42\nsix\n", ended.stderr
+    alone = system("shell", "--system", "bc", "--run", "echo 2+2 | bc")
+    assert alone.stdout == "4\n", alone.stderr
+    ended = system("shell", "--system", "bc", "--generation", "2")
+    assert (ended.returncode, "--system and --generation" in ended.stderr) == (2, True)
+
+
 def test_a_package_that_the_suite_lacks_is_told(system: "Run", place: "Place") -> None:
     wrong = DECLARED.replace('"graphviz"', '"graphvis"')
     (place.project / "envtool.toml").write_text(wrong)

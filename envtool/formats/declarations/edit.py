@@ -4,15 +4,22 @@ Comments, order, quotes and layout stay. Entries, keys and tables are put in as 
 text tells to what a comment belongs; `tomlkit` serves where a table is written in another form.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import DeclarationError, Fault
-from envtool.formats.declarations import notebook
 from envtool.formats.declarations.checked import dotted, near
 from envtool.formats.declarations.entries import position, refuse_absent
-from envtool.formats.declarations.inline import find_block, with_content
+from envtool.formats.declarations.inline import find_block
 from envtool.formats.declarations.metadata_edit import add_to_metadata, remove_from_metadata
+from envtool.formats.declarations.places import (
+    Keys,
+    changed,
+    changed_notebook,
+    dig,
+    entries_at,
+    own_place,
+)
 from envtool.formats.declarations.requirement import name_of, normalised, why_not_requirement
 from envtool.formats.declarations.schema import PathSource
 from envtool.formats.declarations.template import template
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["add_requirements", "remove_requirements", "replace_declaration", "template"]
 
 _Tables = Mapping[str, Any]
-_Keys = tuple[str, ...]
 
 
 def add_requirements(
@@ -59,10 +65,10 @@ def add_requirements(
         place = _place(load(toml, file), kind, environment, file)
         toml = _with_requirements(toml, place, wanted, file)
         for name, source in places.items():
-            toml = insert_source(toml, (*_own(kind), "sources"), name, source)
+            toml = insert_source(toml, (*own_place(kind), "sources"), name, source)
         return toml
 
-    return _changed(text, kind, file, change)
+    return changed(text, kind, file, change)
 
 
 def remove_requirements(
@@ -87,7 +93,7 @@ def remove_requirements(
         place = _place(load(toml, file), kind, environment, file)
         return _without_sources(_without(toml, place, gone, file), kind, gone)
 
-    return _changed(text, kind, file, change)
+    return changed(text, kind, file, change)
 
 
 def replace_declaration(text: str, toml: str, *, kind: "Kind", file: str = "declaration") -> str:
@@ -105,66 +111,25 @@ def replace_declaration(text: str, toml: str, *, kind: "Kind", file: str = "decl
         message = "it is more than a declaration, and is not replaced as a whole"
         raise DeclarationError([Fault(file, None, "", message)], hint="envtool add NAME")
     if kind == "notebook-metadata":
-        return _changed_notebook(text, file, lambda _: toml)
-    return _changed(text, kind, file, lambda _: toml)
+        return changed_notebook(text, file, lambda _: toml)
+    return changed(text, kind, file, lambda _: toml)
 
 
-def _own(kind: "Kind") -> _Keys:
-    return () if kind == "envtool.toml" else ("tool", "envtool")
-
-
-def _changed(text: str, kind: "Kind", file: str, change: Callable[[str], str]) -> str:
-    """Return the text with its TOML changed, wherever the kind keeps it."""
-    if kind == "notebook-cell":
-        return _changed_notebook(text, file, change)
-    if "\r\n" in text and "\n" not in text.replace("\r\n", ""):
-        return _changed(text.replace("\r\n", "\n"), kind, file, change).replace("\n", "\r\n")
-    if kind == "script":
-        block = find_block(text, file=file)
-        if block is not None:
-            load(block.content, file, block.line - 1)
-        return with_content(text, change(block.content if block else ""), file=file)
-    return change(text)
-
-
-def _changed_notebook(text: str, file: str, change: Callable[[str], str]) -> str:
-    cell = notebook.first_code_cell(text, file=file)
-    block = notebook.declaration_block(text, file=file)
-    if cell is not None and (block is not None or not cell.source.strip()):
-        source = cell.source if block is not None else ""
-        changed = _changed(source, "script", f"{file}, cell {cell.number}", change)
-        if not source.endswith("\n"):
-            changed = changed.removesuffix("\n")
-        return notebook.with_source(text, cell.number, changed)
-    # A cell of its own: the first one may begin with a cell magic, which must stay its first line.
-    source = with_content("", change(""), file=file).rstrip("\n")
-    number = cell.number if cell else len(notebook.read_notebook(text, file=file)["cells"]) + 1
-    return notebook.with_code_cell_before(text, number, source, file=file)
-
-
-def _dig(tables: Any, place: _Keys) -> Any:
-    for key in place:
-        if not isinstance(tables, dict):
-            return None
-        tables = tables.get(key)
-    return tables
-
-
-def _place(tables: _Tables, kind: "Kind", environment: str, file: str) -> _Keys:
+def _place(tables: _Tables, kind: "Kind", environment: str, file: str) -> Keys:
     """Return where the environment's own requirements are written."""
-    own = _own(kind)
+    own = own_place(kind)
     if environment == "default":
         return _default_place(tables, kind, file)
-    table = _dig(tables, (*own, "env", environment))
+    table = dig(tables, (*own, "env", environment))
     if isinstance(table, dict):
         groups = table.get("groups")
         if "dependencies" not in table and isinstance(groups, list) and len(groups) == 1:
             return _group_place(tables, kind, str(groups[0]))
         return (*own, "env", environment, "dependencies")
     group = _group_place(tables, kind, environment)
-    if _dig(tables, group) is not None:
+    if dig(tables, group) is not None:
         return group
-    known = ["default", *(_dig(tables, (*own, "env")) or ())]
+    known = ["default", *(dig(tables, (*own, "env")) or ())]
     raise DeclarationError(
         [
             Fault(
@@ -179,35 +144,35 @@ def _place(tables: _Tables, kind: "Kind", environment: str, file: str) -> _Keys:
     )
 
 
-def _default_place(tables: _Tables, kind: "Kind", file: str) -> _Keys:
+def _default_place(tables: _Tables, kind: "Kind", file: str) -> Keys:
     if kind != "pyproject.toml":
         return ("dependencies",)
     if isinstance(tables.get("project"), dict):
-        if "dependencies" in (_dig(tables, ("project", "dynamic")) or ()):
+        if "dependencies" in (dig(tables, ("project", "dynamic")) or ()):
             message = "the dependencies are dynamic: add to the file the build back end reads"
             raise DeclarationError([Fault(file, None, "project.dynamic", message)])
         return ("project", "dependencies")
     # Without [project] only groups are left (PEP 735 has them for projects that are no packages).
-    groups = _dig(tables, ("tool", "envtool", "groups"))
+    groups = dig(tables, ("tool", "envtool", "groups"))
     return _group_place(tables, kind, str(groups[0]) if groups else "dev")
 
 
-def _group_place(tables: _Tables, kind: "Kind", name: str) -> _Keys:
-    around: _Keys = ("dependency-groups",)
+def _group_place(tables: _Tables, kind: "Kind", name: str) -> Keys:
+    around: Keys = ("dependency-groups",)
     if kind not in ("envtool.toml", "pyproject.toml"):
-        around = (*_own(kind), *around)
-    written = _dig(tables, around)
+        around = (*own_place(kind), *around)
+    written = dig(tables, around)
     for key in written if isinstance(written, dict) else ():
         if normalised(key) == normalised(name):
             return (*around, key)
     return (*around, name)
 
 
-def _with_requirements(toml: str, place: _Keys, wanted: Sequence[str], file: str) -> str:
-    if _dig(load(toml, file), place) is None:
+def _with_requirements(toml: str, place: Keys, wanted: Sequence[str], file: str) -> str:
+    if dig(load(toml, file), place) is None:
         return insert_array(toml, place, list(dict.fromkeys(wanted)))
     for requirement in wanted:
-        at = position(_entries(toml, place, file), requirement)
+        at = position(entries_at(toml, place, file), requirement)
         if at is None:
             toml = append_entry(toml, place, requirement)
         else:
@@ -215,16 +180,9 @@ def _with_requirements(toml: str, place: _Keys, wanted: Sequence[str], file: str
     return toml
 
 
-def _entries(toml: str, place: _Keys, file: str) -> list[str]:
-    entries = _dig(load(toml, file), place)
-    if isinstance(entries, list):
-        return [str(entry) for entry in entries]
-    raise DeclarationError([Fault(file, None, dotted(place), "expected an array of strings")])
-
-
-def _without(toml: str, place: _Keys, gone: Sequence[str], file: str) -> str:
-    is_there = _dig(load(toml, file), place) is not None
-    names = [name_of(entry) for entry in _entries(toml, place, file)] if is_there else []
+def _without(toml: str, place: Keys, gone: Sequence[str], file: str) -> str:
+    is_there = dig(load(toml, file), place) is not None
+    names = [name_of(entry) for entry in entries_at(toml, place, file)] if is_there else []
     refuse_absent(names, gone, file, dotted(place))
     for number in range(len(names) - 1, -1, -1):
         if names[number] in gone:
@@ -235,13 +193,13 @@ def _without(toml: str, place: _Keys, gone: Sequence[str], file: str) -> str:
 def _without_sources(toml: str, kind: "Kind", gone: Sequence[str]) -> str:
     import tomlkit
 
-    place = (*_own(kind), "sources")
+    place = (*own_place(kind), "sources")
     document = tomlkit.parse(toml)
     tables = document.unwrap()
     left = {name_of(each) for each in _listed(tables)}
     written = [
         key
-        for key in _dig(tables, place) or ()
+        for key in dig(tables, place) or ()
         if normalised(key) in gone and normalised(key) not in left
     ]
     if not written:

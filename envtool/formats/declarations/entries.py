@@ -18,8 +18,10 @@ def position(entries: Sequence[str], requirement: str) -> int | None:
     return None
 
 
-def refuse_absent(names: Sequence[str], gone: Sequence[str], file: str, key: str) -> None:
-    """Refuse to remove what is not there.
+def refuse_absent(
+    names: Sequence[str], gone: Sequence[str], file: str, key: str, *, what: str = "requirement"
+) -> None:
+    """Refuse to remove what is not there; `what` is what such an entry is called.
 
     :raises DeclarationError: with a fault for each absent name.
     """
@@ -27,7 +29,7 @@ def refuse_absent(names: Sequence[str], gone: Sequence[str], file: str, key: str
     if absent:
         raise DeclarationError(
             [
-                Fault(file, None, key, f"no requirement '{name}' to remove{near(name, names)}")
+                Fault(file, None, key, f"no {what} '{name}' to remove{near(name, names)}")
                 for name in absent
             ]
         )

@@ -28,6 +28,7 @@ __all__ = [
     "with_dependencies",
     "with_lock",
     "with_source",
+    "with_system_packages",
     "without_own",
 ]
 
@@ -199,6 +200,16 @@ def with_dependencies(
     if sources or _find(text, (*place, "sources")) is not None:
         text = _with_member(text, (*place, "sources"), sources)
     return text
+
+
+def with_system_packages(text: str, packages: list[str], *, file: str = "notebook") -> str:
+    """Return the notebook with the system packages of its metadata's declaration replaced.
+
+    :raises DeclarationError: the text is not a notebook.
+    """
+    read_notebook(text, file=file)
+    place = ("metadata", "envtool", "declaration", "system", "packages")
+    return _with_member(text, place, packages)
 
 
 def with_source(text: str, number: int, source: str) -> str:

@@ -60,7 +60,7 @@ _SONAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.so(?:\.[A-Za-z0-9_.+-]+)?")
 _SOURCES = ("host", "debian", "standalone", "closed")
 _INTERPRETER = re.compile(r"host|standalone|closed|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
 _SUITE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?: \((?:<<|<=|=|>=|>>) [^\s()]+\))?")
+DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?: \((?:<<|<=|=|>=|>>) [^\s()]+\))?")
 _PINNED = {
     "PATH": "envtool leads it with the environment's programs",
     "PYTHONPATH": "envtool pins it, so that only the environment's packages are importable",
@@ -375,7 +375,7 @@ def _system(table: Table) -> SystemChoice | None:
 def _debian_names(table: Table, key: str) -> tuple[str, ...]:
     found = set()
     for place, name in table.strings(key):
-        if _PACKAGE.fullmatch(name):
+        if DEBIAN_PACKAGE.fullmatch(name):
             found.add(name)
         else:
             message = f"'{name}' is not the name of a package of Debian: a-z, 0-9 and +.- only"
