@@ -17,7 +17,8 @@ from envtool.build.closed.libraries import candidates
 from envtool.build.closed.shutting import loader
 from envtool.build.realise import realise_all
 from envtool.errors import ResolutionError
-from envtool.formats.debian.package import DebianPackage, pin
+from envtool.formats.debian.package import DebianPackage
+from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import Lock, LockedLibrary, Pins
 from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.providers import Providers
@@ -28,7 +29,7 @@ from envtool.plan.answer import Answer
 from envtool.plan.chosen import Chosen
 from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
 from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
-from envtool.plan.debian.pinning import open_universe
+from envtool.plan.debian.pinning import open_universe, pin_all
 from envtool.plan.gather import Gatherer
 from envtool.plan.instantiate import Instantiation, add_packages
 from envtool.plan.reading import Unpacked, read_wheels, with_rpath
@@ -39,6 +40,7 @@ from envtool.values import replace, value
 
 if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.debian.archive import Suite
     from envtool.plan.debian.universe import Universe
 
 __all__ = ["complete"]
@@ -95,7 +97,7 @@ class _Completion:
         """By soname."""
         self.nobody: set[str] = set()
         """Sonames that the suite does not have."""
-        self._universe: tuple[Universe, str] | None = None
+        self._universe: tuple[Universe, tuple[Suite, ...]] | None = None
         self.archive = open_archive(store.settings, fetcher)
         self.providers = Providers(self.archive, self.suite)
 
@@ -255,20 +257,20 @@ class _Completion:
 
     def _pin(self, name: str) -> DebianPackage:
         former = self.former.get(name)
-        if former is not None and former.suite == self.suite:
+        if former is not None and release_of(former.suite) == self.suite:
             return former
         if self._universe is None:
             opening = open_universe(self.archive, [self.suite], refresh=False)
             universe, opened = self.stack.enter_context(opening)
-            self._universe = universe, opened[0].timestamp
-        universe, timestamp = self._universe
+            self._universe = universe, opened
+        universe, suites = self._universe
         found = universe.named(name)
         if not found:
             raise ResolutionError(
                 f"Debian's index of files names a package {name}, which {self.suite} does not have",
                 hint="envtool lock --upgrade",
             )
-        return pin(found[0], timestamp)
+        return pin_all(found[:1], suites)[0]
 
     # What is left
 

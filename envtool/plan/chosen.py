@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from envtool.errors import InterpreterError
+from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import Pins
 from envtool.machine.settings import Settings
 from envtool.plan.instantiate import Instantiation, add_interpreter
@@ -140,8 +141,8 @@ def _merged(found: Pins, former: Pins) -> Pins:
 
 def updates(former: Pins, now: Pins) -> list[str]:
     """Return a line for each package of the interpreter that its suite has a newer version of."""
-    before = {(each.name, each.suite): each.version for each in former.packages}
-    found = ((each, before.get((each.name, each.suite))) for each in now.packages)
+    before = {(each.name, release_of(each.suite)): each.version for each in former.packages}
+    found = ((each, before.get((each.name, release_of(each.suite)))) for each in now.packages)
     return [
         f"the interpreter's {each.name}: {version} -> {each.version}"
         for each, version in found
@@ -157,4 +158,4 @@ def _is_kept(former: Pins, declaration: "Declaration") -> bool:
     python, specifier, suites = ClosedPython(former), declaration.python, declaration.suites
     fits = specifier is None or satisfies(python.version, specifier)
     # Which codename an alias has is the archive's to say: `envtool lock --upgrade` asks it.
-    return fits and (not suites or suites[0] == python.suite or suites[0] in ALIASES)
+    return fits and (not suites or release_of(suites[0]) == python.suite or suites[0] in ALIASES)

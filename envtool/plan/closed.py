@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from envtool.errors import InterpreterError
-from envtool.formats.debian.package import DebianPackage, Package, pin, render_locked
+from envtool.formats.debian.package import DebianPackage, Package, render_locked
+from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import Pins
 from envtool.formats.nix.derivation import Output
 from envtool.formats.nix.hashing import Hash
@@ -34,7 +35,7 @@ from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.standalone import StandaloneArchive
-    from envtool.machine.debian.archive import Archive, Suite
+    from envtool.machine.debian.archive import Archive
     from envtool.plan.debian.universe import Universe
 
 __all__ = [
@@ -112,8 +113,9 @@ class ClosedPython:
 
     @property
     def suite(self) -> str:
-        """The codename of Debian's suite that it comes from, or its C library does."""
-        return (self._program if self.pins.archive is None else self._libc).suite
+        """The codename of Debian's release that it comes from, or its C library does."""
+        own = self._program if self.pins.archive is None else self._libc
+        return release_of(own.suite)
 
     @property
     def architecture(self) -> str:
@@ -189,7 +191,7 @@ def pin_interpreter(
     :raises InterpreterError: they have none; it says what they have.
     :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
     """
-    from envtool.plan.debian.pinning import open_universe
+    from envtool.plan.debian.pinning import open_universe, pin_all
 
     seen: list[str] = []
     for suite in suites or _SUITES:
@@ -202,7 +204,7 @@ def pin_interpreter(
             ]
             if fitting:
                 packages = find_packages(fitting[0], universe)
-                return ClosedPython(Pins(_pinned(packages, opened[0])))
+                return ClosedPython(Pins(pin_all(packages, opened)))
         seen.append(f"  {suite}: {', '.join(versions.values()) or 'none'}")
     wanted = f"CPython {specifier}" if specifier else "CPython"
     raise InterpreterError(
@@ -222,17 +224,13 @@ def pin_standalone(
     :raises InterpreterError: there is none; it says which there are.
     :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
     """
-    from envtool.plan.debian.pinning import open_universe
+    from envtool.plan.debian.pinning import open_universe, pin_all
     from envtool.sources.standalone import choose
 
     found = choose(_MACHINES.get(archive.architecture, ("",))[0], specifier)
     with open_universe(archive, suites or _SUITES[:1], refresh=True) as (universe, opened):
         packages = _closure(_SYSTEM, _DATA, universe)
-        return ClosedPython(Pins(_pinned(packages, opened[0]), found))
-
-
-def _pinned(packages: Sequence[Package], suite: "Suite") -> tuple[DebianPackage, ...]:
-    return tuple(pin(each, suite.timestamp) for each in packages)
+        return ClosedPython(Pins(pin_all(packages, opened), found))
 
 
 def _versions(universe: "Universe") -> Iterator[tuple[str, str]]:

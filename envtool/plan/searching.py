@@ -15,10 +15,13 @@ from typing import Protocol
 from envtool.errors import EnvtoolError, FetchError, FormatError, StoreError
 from envtool.formats.debian.contents import Library
 from envtool.formats.debian.package import Package
+from envtool.formats.debian.suites import release_of
+from envtool.formats.debian.version import compare
 from envtool.machine.debian.archive import Archive, Suite, open_archive
 from envtool.machine.debian.index import Found, PackageIndex
 from envtool.machine.debian.providers import best
 from envtool.machine.debian.sonames import SonameIndex
+from envtool.machine.debian.updates import suites_of
 from envtool.machine.fetching.fetch import FetchCancelledError, Fetcher
 from envtool.machine.fetching.index import configured_index
 from envtool.machine.fetching.projects import Project, find_project
@@ -47,7 +50,7 @@ class Packages:
     total: int
     """How many of Debian's there are; perhaps more than are given."""
     suites: tuple[str, ...]
-    """The codenames that were searched."""
+    """The codenames of the releases that were searched."""
     project: Project | None
     """The index's, of exactly this name."""
     near: tuple[str, ...]
@@ -110,18 +113,15 @@ def search(
         opened: list[tuple[Suite, PackageIndex]] = []
         try:
             archive = open_archive(settings, fetcher)
-            for suite in _suites(archive, suites, failures, refresh=refresh, now=now):
-                for component in components:
-                    kept = archive.has_packages(suite, component)
-                    with _shown(reporter, f"packages of {suite.name}/{component}", kept=kept):
-                        found = stack.enter_context(archive.packages(suite, component))
-                    opened.append((suite, found))
+            for group in _releases(archive, suites, failures, refresh=refresh, now=now):
+                for suite, found in _indices(archive, group, components, reporter):
+                    opened.append((suite, stack.enter_context(found)))
         except FetchError as error:
             failures.append(error)
         project = _answer(asked, failures)
         if not opened and project is None and failures:
             raise failures[0]
-        hits = _ranked(words, [index for _, index in opened])
+        hits = _newest(_ranked(words, [index for _, index in opened]))
         near = () if hits or project or len(words) != 1 else _near(words[0], opened)
         return Packages(
             words=tuple(words),
@@ -156,21 +156,27 @@ def search_files(
     near: set[str] = set()
     with Fetcher(offline=settings.offline) as fetcher:
         archive = open_archive(settings, fetcher)
-        opened = list(_suites(archive, suites, failures, refresh=refresh, now=now))
-        for suite in opened:
-            for component in components:
-                kept = archive.has_libraries(suite, component)
-                with _shown(reporter, f"files of {suite.name}/{component}", kept=kept):
-                    libraries = archive.libraries(suite, component)
-                    packages = archive.packages(suite, component)
-                with packages:
-                    owners += _owners(base, path, suite, libraries, packages)
-                if not owners:
-                    near.update(get_close_matches(base, libraries.near(base), _NEAR))
+        groups = list(_releases(archive, suites, failures, refresh=refresh, now=now))
+        for group in groups:
+            with ExitStack() as stack:
+                indices = [
+                    stack.enter_context(index)
+                    for _, index in _indices(archive, group, components, reporter)
+                ]
+                universe = Universe(indices, archive.architecture)
+                # Debian makes indices of files of releases; those of their updates are empty.
+                for component in components:
+                    kept = archive.has_libraries(group[0], component)
+                    label = f"files of {group[0].name}/{component}"
+                    with _shown(reporter, label, kept=kept):
+                        libraries = archive.libraries(group[0], component)
+                    owners += _owners(base, path, group[0], libraries, universe)
+                    if not owners:
+                        near.update(get_close_matches(base, libraries.near(base), _NEAR))
     return Files(
         name=name,
         owners=tuple(owners),
-        suites=_names(opened),
+        suites=_names(suite for group in groups for suite in group),
         near=() if owners else tuple(get_close_matches(base, sorted(near), _NEAR, 0)),
         failures=tuple(map(str, failures)),
     )
@@ -200,26 +206,40 @@ def _shown(reporter: Reporter, label: str, *, kept: bool) -> Iterator[None]:
         reporter.finish(step)
 
 
-def _suites(
+def _indices(
+    archive: Archive, group: Sequence[Suite], components: Sequence[str], reporter: Reporter
+) -> Iterator[tuple[Suite, PackageIndex]]:
+    """Yield the indices of a release and of its updates, as far as these have the components."""
+    for suite in group:
+        for component in components:
+            if suite is not group[0] and not archive.has_component(suite, component):
+                continue
+            kept = archive.has_packages(suite, component)
+            with _shown(reporter, f"packages of {suite.name}/{component}", kept=kept):
+                found = archive.packages(suite, component)
+            yield suite, found
+
+
+def _releases(
     archive: Archive,
     names: Sequence[str],
     failures: list[EnvtoolError],
     *,
     refresh: bool,
     now: Callable[[], float],
-) -> Iterator[Suite]:
-    """Yield suites as they are today; if they cannot be asked for, as they were last seen."""
+) -> Iterator[tuple[Suite, ...]]:
+    """Yield suites, each with its updates, as they are today, or else as they were last seen."""
     for name in dict.fromkeys(names):
         seen = archive.seen(name)
         try:
             fresh = seen is not None and now() - seen < FRESH
-            yield archive.suite(name, refresh=refresh or not fresh)
+            yield suites_of(archive, name, refresh=refresh or not fresh)
         except FetchCancelledError:
             raise
         except FetchError as error:
             if seen is None or refresh:
                 raise
-            yield archive.suite(name, refresh=False)
+            yield suites_of(archive, name, refresh=False)
             failures.append(error)
 
 
@@ -287,6 +307,22 @@ def _ranked(words: Sequence[str], indices: Sequence[_Indexed]) -> list[tuple[Fou
     return sorted(hits, key=rank)
 
 
+def _newest(hits: Sequence[tuple[Found, _Indexed]]) -> list[tuple[Found, _Indexed]]:
+    """Return of each package of a release the newest version, where that is first found."""
+    best: dict[tuple[str, str], tuple[Found, _Indexed]] = {}
+    for hit in hits:
+        place = hit[0].name, release_of(hit[0].origin.suite)
+        if place not in best or _is_newer(hit[0], best[place][0]):
+            best[place] = hit
+    return list(best.values())
+
+
+def _is_newer(one: Found, other: Found) -> bool:
+    with suppress(FormatError):
+        return compare(one.version, other.version) > 0
+    return False
+
+
 def _has(found: Found, word: str) -> bool:
     return word in found.name or word in found.summary.lower()
 
@@ -302,7 +338,7 @@ def _near(word: str, opened: Sequence[tuple[Suite, PackageIndex]]) -> tuple[str,
 
 
 def _owners(
-    base: str, path: str, suite: Suite, libraries: SonameIndex, packages: PackageIndex
+    base: str, path: str, suite: Suite, libraries: SonameIndex, packages: Universe
 ) -> Iterator[Owner]:
     found = libraries.find(base)
     taken = best(base, found)
@@ -315,4 +351,4 @@ def _owners(
 
 
 def _names(suites: Iterable[Suite]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(suite.origin("").suite for suite in suites))
+    return tuple(dict.fromkeys(release_of(suite.origin("").suite) for suite in suites))

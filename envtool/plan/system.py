@@ -7,6 +7,7 @@ everything may use, and the certificates.
 import json
 from typing import TYPE_CHECKING
 
+from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import LockedSystem
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.settings import Settings
@@ -57,25 +58,26 @@ def pin_system(
 
     with Fetcher(offline=settings.offline) as fetcher:
         found = _pin(open_archive(settings, fetcher), choice)
-    before = {each.sha256: each for each in former.packages} if former else {}
     # What did not change keeps the time at which it was locked.
-    kept = (before.get(each.sha256, each) for each in found)
+    before = {(each.sha256, each.suite): each for each in former.packages} if former else {}
+    kept = (before.get((each.sha256, each.suite), each) for each in found)
     return LockedSystem(choice.packages, choice.allowed, tuple(kept))
 
 
 def _answers(former: LockedSystem, choice: "SystemChoice") -> bool:
-    suites = {each.suite for each in former.packages}
-    fits = choice.suite is None or choice.suite in ALIASES or suites == {choice.suite}
-    return fits and former.requested == choice.packages
+    suites = {release_of(each.suite) for each in former.packages}
+    components = {each.component for each in former.packages}
+    fits = choice.suite is None or choice.suite in ALIASES or suites == {release_of(choice.suite)}
+    return fits and former.requested == choice.packages and components <= {*choice.components}
 
 
 def _pin(archive: "Archive", choice: "SystemChoice") -> "tuple[DebianPackage, ...]":
     from envtool.plan.debian.pinning import open_universe, pin_closure
 
     suites = [choice.suite or _STABLE]
-    with open_universe(archive, suites, refresh=True) as (universe, _):
-        always = tuple(_always(universe))
-    return pin_closure(archive, [*choice.packages, *always], suites, refresh=False).packages
+    with open_universe(archive, suites, choice.components, refresh=True) as (universe, _):
+        wanted = [*choice.packages, *_always(universe)]
+    return pin_closure(archive, wanted, suites, choice.components, refresh=False).packages
 
 
 def _always(universe: "Universe") -> "Iterable[str]":

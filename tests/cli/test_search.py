@@ -99,6 +99,23 @@ def test_json_has_it_all(debian: "Mirror", envtool: "Run") -> None:
     assert (found["total"], found["near"], found["failures"]) == (4, [], [])
 
 
+def test_of_a_package_that_was_updated_the_newest_version_is_shown(
+    debian: "Mirror", envtool: "Run"
+) -> None:
+    newer = [debian.stanza(name, "1.0+deb1") for name in ("graph", "libgraph1")]
+    debian.publish(*newer, suite="tested-updates")
+    found = json.loads(envtool("search", "graph", "--json").stdout)
+    assert [(each["name"], each["version"], each["suite"]) for each in found["debian"]] == [
+        ("graph", "1.0+deb1", "tested-updates"),
+        ("graph-tools", "1.0", "tested"),
+        ("libgraph1", "1.0+deb1", "tested-updates"),
+        ("xdot", "1.0", "tested"),
+    ]
+    assert (found["suites"], found["total"]) == (["tested"], 4)
+    owners = json.loads(envtool("search", "--provides", "libgraph.so.1", "--json").stdout)["owners"]
+    assert owners[0]["package"]["version"] == "1.0+deb1"
+
+
 def test_nothing_found_suggests_what_is_near(debian: "Mirror", envtool: "Run") -> None:
     ended = envtool("search", "libgrahp1")
     assert ended.returncode == 0, ended.stderr

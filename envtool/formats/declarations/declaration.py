@@ -7,7 +7,7 @@ extras and the named environment's own table already joined in.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from envtool.formats.declarations.schema import KernelChoice, PathSource, SystemChoice
+from envtool.formats.declarations.schema import MAIN, KernelChoice, PathSource, SystemChoice
 from envtool.values import asdict, value
 
 __all__ = [
@@ -125,6 +125,13 @@ def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = N
     return "sha256-" + b64encode(sha256(canonical.encode("ascii")).digest()).decode("ascii")
 
 
+def _named(system: SystemChoice) -> dict[str, Any]:
+    found = asdict(system)
+    if system.components == MAIN:  # locks from before there was the key hold
+        del found["components"]
+    return found
+
+
 def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
     from envtool.formats.declarations.requirement import canonical
 
@@ -137,7 +144,7 @@ def _what_is_locked(declaration: Declaration) -> Mapping[str, Any]:
             # Not of the lock, but of the environment, whose generation is then another one.
             closed["host-drivers"] = True
     if declaration.system is not None:
-        closed["system"] = asdict(declaration.system)
+        closed["system"] = _named(declaration.system)
     return {
         **closed,
         "python": declaration.python,

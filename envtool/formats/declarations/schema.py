@@ -96,6 +96,10 @@ class KernelChoice:
     display_name: str | None
 
 
+MAIN = ("main",)
+"""The components of a suite that are meant where none are named."""
+
+
 @value
 class SystemChoice:
     """The packages of Debian that make the environment's /usr."""
@@ -106,6 +110,8 @@ class SystemChoice:
     """None: Debian's stable."""
     allowed: tuple[str, ...]
     """Names of packages whose maintainer scripts may fail; sorted."""
+    components: tuple[str, ...] = MAIN
+    """Parts of the suite, such as `main` and `contrib`; sorted."""
 
 
 @value
@@ -354,7 +360,7 @@ def _system(table: Table) -> SystemChoice | None:
     system = table.table("system")
     if system is None:
         return None
-    system.refuse_unknown(("packages", "suite", "allow-failures"))
+    system.refuse_unknown(("packages", "suite", "components", "allow-failures"))
     suite = system.string("suite", example="trixie")
     if suite is not None and not _SUITE.fullmatch(suite):
         system.fault("suite", f"'{suite}' is not the name of a suite of Debian, such as trixie")
@@ -367,9 +373,20 @@ def _system(table: Table) -> SystemChoice | None:
             "the host's interpreter cannot run where /usr is of [system] packages; "
             'write "debian", or leave the key out',
         )
-    return (
-        SystemChoice(packages, suite, _debian_names(system, "allow-failures")) if packages else None
-    )
+    allowed, components = _debian_names(system, "allow-failures"), _components(system)
+    return SystemChoice(packages, suite, allowed, components) if packages else None
+
+
+def _components(system: Table) -> tuple[str, ...]:
+    found = set()
+    for place, name in system.strings("components"):
+        found.add(name)
+        if not _SUITE.fullmatch(name):
+            message = f"'{name}' is not the name of a part of a suite, such as main or contrib"
+            system.faults.add(place, message)
+    if not found and "components" in system.values:
+        system.fault("components", 'is empty: components = ["main", "contrib"]')
+    return tuple(sorted(found)) or MAIN
 
 
 def _debian_names(table: Table, key: str) -> tuple[str, ...]:

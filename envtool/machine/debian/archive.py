@@ -22,7 +22,12 @@ from envtool.formats.debian.release import Listed, Release, parse, timestamp
 from envtool.machine.debian import index, sonames
 from envtool.machine.debian.index import PackageIndex
 from envtool.machine.debian.inflate import inflated
-from envtool.machine.debian.mirrors import Mirrors, archive_of, find_mirrors
+from envtool.machine.debian.mirrors import (
+    Mirrors,
+    UnknownSuiteError,
+    archive_of,
+    find_mirrors,
+)
 from envtool.machine.debian.sonames import SonameIndex
 from envtool.machine.disk import disk_errors
 from envtool.machine.fetching.fetch import AbsentError, FetchCancelledError, Fetcher
@@ -105,21 +110,26 @@ class Archive:
             for archive in os.listdir(self._cache):
                 with suppress(OSError):
                     found.update(os.listdir(f"{self._cache}/{archive}"))
-        return tuple(sorted(found))
+        return tuple(sorted(name for name in found if self.seen(name) is not None))
 
     def seen(self, name: str) -> float | None:
         """Return when a suite was last fetched, in seconds since 1970; None if it is not kept."""
         try:
-            return os.stat(f"{self._cache}/{archive_of(name)}/{name}/InRelease").st_mtime
+            return os.stat(f"{self.place(name)}/InRelease").st_mtime
         except OSError:
             return None
+
+    def place(self, name: str) -> str:
+        """Return the folder where a suite is kept, if it is."""
+        return f"{self._cache}/{archive_of(name)}/{name}"
 
     def suite(self, name: str, *, refresh: bool) -> Suite:
         """Return a suite; with `refresh` as it is now, else as it was last seen.
 
         It is fetched, too, if it was never seen or is past its time; offline never.
 
-        :raises ArchiveError: there is none of the name, or none that may be trusted.
+        :raises UnknownSuiteError: there is none of the name, or none can be asked for.
+        :raises ArchiveError: there is none that may be trusted.
         :raises FetchError: no mirror answers.
         """
         if not _NAME(name):
@@ -162,6 +172,14 @@ class Archive:
             sonames.build(inflated(path), triplet(self.architecture), place)
         return SonameIndex(place)
 
+    def has_component(self, suite: Suite, component: str) -> bool:
+        """Return whether a suite has packages of a component for this architecture."""
+        try:
+            self._packages_of(suite, component)
+        except ArchiveError:
+            return False
+        return True
+
     def has_packages(self, suite: Suite, component: str) -> bool:
         """Return whether an index of packages is kept, so that it is there at once."""
         return os.path.exists(self._packages_of(suite, component)[1])
@@ -181,7 +199,7 @@ class Archive:
 
     def _kept(self, name: str) -> Suite | None:
         """Return a suite as it was last seen; None if it is not there, or not whole."""
-        folder = f"{self._cache}/{archive_of(name)}/{name}"
+        folder = self.place(name)
         path = f"{folder}/InRelease"
         try:
             text = self._verified(path, f"{folder}/Release.gpg", path)
@@ -201,7 +219,7 @@ class Archive:
 
     def _refreshed(self, name: str, kept: Suite | None) -> Suite:
         if self._fetcher.offline:
-            raise ArchiveError(
+            raise UnknownSuiteError(
                 f"the suite {name!r} has never been fetched, and envtool works offline",
                 hint="run it again without --offline",
             )
@@ -214,7 +232,7 @@ class Archive:
             except FetchError as error:
                 failures.append(error)
         if all(isinstance(each, AbsentError) for each in failures):
-            raise ArchiveError(
+            raise UnknownSuiteError(
                 f"there is no suite {name!r}: {failures[0]}",
                 hint="Debian's suites are named stable, testing, trixie, bookworm-updates, …",
             )
@@ -223,8 +241,8 @@ class Archive:
 
     def _from_mirror(self, base: str, name: str, kept: Suite | None) -> Suite:
         """Fetch a suite's Release file, judge it and keep it."""
-        folder = f"{self._cache}/{archive_of(name)}/{name}"
-        scratch = f"{folder}/{os.getpid()}.part"
+        folder = self.place(name)
+        scratch = f"{self._cache}/{name}.{os.getpid()}.part"
         url = f"{base}/dists/{name}"
         shown = without_secrets(f"{url}/InRelease")
         with disk_errors("keep a Release file"):
@@ -234,6 +252,7 @@ class Archive:
                 text = self._verified(f"{scratch}/InRelease", f"{scratch}/Release.gpg", shown)
                 suite = Suite(name, archive_of(name), _parsed(text, shown), folder)
                 self._judge(suite, kept, shown)
+                os.makedirs(folder, exist_ok=True)
                 for file in sorted(os.listdir(scratch), reverse=True):  # the signature first
                     os.replace(f"{scratch}/{file}", f"{folder}/{file}")
             finally:

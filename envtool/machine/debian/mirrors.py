@@ -22,7 +22,7 @@ from envtool.formats.debian.release import TIMESTAMP
 from envtool.sources.debian.signature import ArchiveError
 from envtool.values import value
 
-__all__ = ["MAIN", "SECURITY", "Mirrors", "archive_of", "find_mirrors"]
+__all__ = ["MAIN", "SECURITY", "Mirrors", "UnknownSuiteError", "archive_of", "find_mirrors"]
 
 MAIN, SECURITY = "debian", "debian-security"
 _STAY = timedelta(hours=12)
@@ -32,6 +32,10 @@ superseded, so half a day later the files of a state are surely there."""
 
 _PAST = re.compile(r"(https?://[^\s#]+)/(?:debian|debian-security)/[0-9]{8}T[0-9]{6}Z(?![^\s/])")
 """A state of an archive of archives, in a source or a comment."""
+
+
+class UnknownSuiteError(ArchiveError):
+    """No mirror has a suite, or none of its archive is known."""
 
 
 def archive_of(suite: str) -> str:
@@ -51,11 +55,11 @@ class Mirrors:
     def of(self, archive: str) -> tuple[str, ...]:
         """Return the URLs of an archive's folder, without a trailing slash.
 
-        :raises ArchiveError: there is none.
+        :raises UnknownSuiteError: there is none.
         """
         found = tuple(dict.fromkeys(_bases(self.bases, archive)))
         if not found:
-            raise ArchiveError(
+            raise UnknownSuiteError(
                 f"no mirror of the archive {archive!r} is known",
                 hint="name one: export ENVTOOL_DEBIAN_MIRROR=https://HOST/{archive}",
             )

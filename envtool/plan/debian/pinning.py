@@ -1,18 +1,19 @@
 """Pin a closure: from names to packages with size, SHA-256, place and the time of their suite."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from envtool.errors import EnvtoolError
 from envtool.formats.debian.package import DebianPackage, Package, pin
 from envtool.machine.debian.archive import Archive, Suite
+from envtool.machine.debian.updates import suites_of
 from envtool.plan.debian.closure import Closure, solve
 from envtool.plan.debian.failure import DeadEnd, UnsatisfiableError, explain
 from envtool.plan.debian.universe import Universe
 from envtool.values import value
 
-__all__ = ["Pinned", "open_universe", "pin_closure"]
+__all__ = ["Pinned", "open_universe", "pin_all", "pin_closure"]
 
 _SUITES = ("stable", "oldstable", "testing", "unstable")
 """Where a package may be that the suites asked for do not have."""
@@ -37,18 +38,23 @@ def open_universe(
     *,
     refresh: bool,
 ) -> Iterator[tuple[Universe, tuple[Suite, ...]]]:
-    """Give the packages of suites, such as `bookworm` and `bookworm-security`, seen as one.
+    """Give the packages of suites such as `bookworm`, with their updates, seen as one.
+
+    A component must be in the suites that are named; updates may lack it.
 
     :raises FetchError: a suite is not there, may not be trusted, or no mirror answers.
     """
     with ExitStack() as stack:
-        opened = tuple(archive.suite(name, refresh=refresh) for name in suites)
+        groups = [suites_of(archive, name, refresh=refresh) for name in suites]
+        opened = {suite.folder: suite for group in groups for suite in group}
+        required = {group[0].folder for group in groups}
         indices = [
             stack.enter_context(archive.packages(suite, component))
-            for suite in opened
+            for suite in opened.values()
             for component in components
+            if suite.folder in required or archive.has_component(suite, component)
         ]
-        yield Universe(indices, archive.architecture), opened
+        yield Universe(indices, archive.architecture), tuple(opened.values())
 
 
 def pin_closure(
@@ -81,12 +87,13 @@ def pin_closure(
                     stack=stack,
                 )
                 raise explain(error.dead_ends, universe, elsewhere) from error
-    times = {(suite.archive, suite.origin("").suite): suite.timestamp for suite in opened}
-    return Pinned(closure, tuple(_pinned(package, times) for package in closure.packages))
+    return Pinned(closure, pin_all(closure.packages, opened))
 
 
-def _pinned(package: Package, times: Mapping[tuple[str, str], str]) -> DebianPackage:
-    return pin(package, times[package.origin.archive, package.origin.suite])
+def pin_all(packages: Iterable[Package], suites: Iterable[Suite]) -> tuple[DebianPackage, ...]:
+    """Return what a lock says of packages, each of the time of its own suite."""
+    times = {(suite.archive, suite.origin("").suite): suite.timestamp for suite in suites}
+    return tuple(pin(each, times[each.origin.archive, each.origin.suite]) for each in packages)
 
 
 def _elsewhere(

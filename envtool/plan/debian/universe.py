@@ -6,6 +6,7 @@ from typing import Protocol
 
 from envtool.formats.debian.package import Origin, Package
 from envtool.formats.debian.relations import Group, Relation
+from envtool.formats.debian.suites import release_of
 from envtool.formats.debian.version import key, satisfies
 
 __all__ = ["Index", "Universe", "provision"]
@@ -33,8 +34,9 @@ class Universe:
 
     def __init__(self, indices: Sequence[Index], architecture: str) -> None:
         self.architecture = architecture
-        self.title = ", ".join(dict.fromkeys(each.origin.suite for each in indices)) or "nothing"
-        """The suites, as a message names them."""
+        releases = dict.fromkeys(release_of(each.origin.suite) for each in indices)
+        self.title = ", ".join(releases) or "nothing"
+        """The releases, as a message names them."""
         self._indices = tuple(indices)
         self._named: dict[str, tuple[Package, ...]] = {}
         self._providing: dict[str, tuple[Package, ...]] = {}

@@ -19,7 +19,6 @@ import pytest
 from envtool.build.system.configuring import LIMIT
 from envtool.build.system.making import make
 from envtool.errors import SandboxError
-from envtool.formats.debian.package import pin
 from envtool.machine import sandbox
 from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.mirrors import find_mirrors
@@ -27,7 +26,7 @@ from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.metadata import delete_tree
 from envtool.machine.settings import Settings
 from envtool.plan.debian.closure import solve
-from envtool.plan.debian.pinning import open_universe
+from envtool.plan.debian.pinning import open_universe, pin_all
 
 Deb = tuple[str, str]
 """Path and file name."""
@@ -117,7 +116,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> list[Deb]:
         archive = open_archive(settings, fetcher)
         with open_universe(archive, ["bookworm"], refresh=True) as (universe, opened):
             closure = solve(["dash", "coreutils", "grep", "sed"], universe)
-            pinned = [pin(each, opened[0].timestamp) for each in closure.packages]
+            pinned = pin_all(closure.packages, opened)
         mirrors = find_mirrors(settings.debian_mirrors, settings.debian_past)
         for each in pinned:
             path = str(root / each.filename)

@@ -32,6 +32,18 @@ def test_suite_and_failures_that_are_allowed() -> None:
     assert found.system == SystemChoice(("git",), "trixie", ("a0",))
 
 
+def test_components_are_main_or_those_that_are_named() -> None:
+    text = '[system]\npackages = ["git"]\n'
+    usual = declared(text)
+    named = declared(text + 'components = ["main"]\n')
+    others = declared(text + 'components = ["non-free", "main", "contrib"]\n')
+    assert usual.system is not None
+    assert usual.system.components == ("main",)
+    assert lock_digest(named) == lock_digest(usual) != lock_digest(others)
+    assert others.system is not None
+    assert others.system.components == ("contrib", "main", "non-free")
+
+
 def test_environments_have_them_with_the_base_only() -> None:
     text = '[system]\npackages = ["git"]\n[env.ci]\n[env.bare]\nbase = false\n'
     assert declared(text, "ci").system is not None
@@ -46,6 +58,8 @@ def test_environments_have_them_with_the_base_only() -> None:
         ("[system]\npackage = []", "system.package: unknown key; did you mean 'packages'?"),
         ('[system]\nsuite = "trixie"', "system.packages: is missing"),
         ('[system]\npackages = ["git"]\nsuite = "Trixie!"', "is not the name of a suite"),
+        ('[system]\npackages = ["git"]\ncomponents = ["Main"]', "'Main' is not the name of a part"),
+        ('[system]\npackages = ["git"]\ncomponents = []', "system.components: is empty"),
         ('[system]\npackages = "git"', "system.packages: expected an array of strings"),
         ("system = 3", "system: expected a table"),
     ],

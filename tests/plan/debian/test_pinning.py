@@ -35,13 +35,33 @@ def test_each_package_is_pinned_to_its_suite_and_time(mirror: "Mirror", archive:
     mirror.publish(mirror.stanza("tool", "1.1"), suite="tested-security", date=mirror.now - 60)
     mirror.root.rename(security)
     mirror.publish(mirror.stanza("tool", "1.0", depends="base"), mirror.stanza("base"))
-    found = pin_closure(archive, ["tool", "base"], ["tested", "tested-security"], refresh=True)
+    found = pin_closure(archive, ["tool", "base"], ["tested"], refresh=True)
     assert [(each.name, each.version, each.archive, each.suite) for each in found.packages] == [
         ("base", "1.0", "debian", "tested"),
         ("tool", "1.1", "debian-security", "tested-security"),
     ]
     assert [each.timestamp for each in found.packages] == ["20260920T141320Z", "20260921T141220Z"]
     assert found.packages[0].path == "pool/main/base/base_1.0_amd64.deb"
+
+
+def test_what_updates_do_not_have_is_that_of_the_release(
+    mirror: "Mirror", archive: Archive
+) -> None:
+    mirror.publish(mirror.stanza("tool", "1.1"), suite="tested-updates")  # has no contrib
+    mirror.components = {"contrib": [mirror.stanza("extra", depends="tool (>= 1.0)")]}
+    mirror.publish(mirror.stanza("tool", "1.0"))
+    found = pin_closure(archive, ["extra"], ["tested"], ["main", "contrib"], refresh=True)
+    assert [(each.name, each.version, each.suite) for each in found.packages] == [
+        ("extra", "1.0", "tested"),
+        ("tool", "1.1", "tested-updates"),
+    ]
+
+
+def test_an_older_version_serves_who_asks_for_it(mirror: "Mirror", archive: Archive) -> None:
+    mirror.publish(mirror.stanza("tool", "1.1"), suite="tested-updates")
+    mirror.publish(mirror.stanza("plugin", depends="tool (= 1.0)"), mirror.stanza("tool", "1.0"))
+    found = pin_closure(archive, ["plugin"], ["tested"], refresh=True)
+    assert [str(each.version) for each in found.packages if each.name == "tool"] == ["1.0"]
 
 
 def test_several_components_are_one(mirror: "Mirror", archive: Archive) -> None:

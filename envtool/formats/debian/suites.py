@@ -1,0 +1,22 @@
+"""Names of suites: what comes to a release between two point releases has suites of its own."""
+
+__all__ = ["later_suites", "release_of"]
+
+_LATER = ("-updates", "-security")
+
+
+def release_of(suite: str) -> str:
+    """Return the release that a suite belongs to: `trixie` for `trixie-security`, and for itself.
+
+    >>> release_of("bookworm-security"), release_of("sid")
+    ('bookworm', 'sid')
+    """
+    for ending in _LATER:
+        if suite.endswith(ending):
+            return suite.removesuffix(ending)
+    return suite
+
+
+def later_suites(release: str) -> tuple[str, ...]:
+    """Return the names of the suites that a release may have beside its own."""
+    return tuple(release + ending for ending in _LATER)
