@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from envtool.errors import ProfileError
-from envtool.formats.generation import LOCK
-from envtool.formats.lock_head import read_head
+from envtool.errors import DeclarationError, LockError, ProfileError
+from envtool.kernel.drift import NOTICE, difference
 from envtool.kernel.entering import command, inside, variables
-from envtool.machine.project import read_lock_text
 from envtool.values import value
 
 if TYPE_CHECKING:
     from envtool.formats.generation import Record
-    from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.profile import Generation
     from envtool.machine.project import Project
     from envtool.workspace.workspace import Workspace
 
@@ -37,10 +35,14 @@ def entry(workspace: "Workspace", project: "Project", environ: Mapping[str, str]
     :raises KernelError: the environment has no ipykernel.
     """
     try:
-        current = workspace.current(project)
-        if current is None or not _answers(workspace, project, current[1]):
+        current = workspace.profile(project).current()
+        if current is None:
             return None
-        return entry_of(workspace, project, *current, environ)
+        record = workspace.record(current.path)
+        notice = _notice(workspace, project, current, record)
+        if notice and _follows(project) and not _was_left(workspace, project, current):
+            return None
+        return entry_of(workspace, project, current.number, record, environ, notice=notice)
     except ProfileError:
         return None  # lost from the store: realised again, it is there again
 
@@ -51,50 +53,40 @@ def entry_of(
     number: int,
     record: "Record",
     environ: Mapping[str, str],
+    *,
+    notice: str | None = None,
 ) -> Entry:
-    """Return how a kernel of a generation is started.
+    """Return how a kernel of a generation is started; with a notice for its user, if there is one.
 
     :raises KernelError: the environment has no ipykernel.
     :raises ProfileError: it cannot be entered.
     """
     argv = inside(workspace, record, command(workspace, project, record))
-    return Entry(argv, variables(workspace, project, number, record, environ))
+    entered = variables(workspace, project, number, record, environ)
+    entered.pop(NOTICE, None)  # of a kernel that this one is started from
+    return Entry(argv, entered if notice is None else {**entered, NOTICE: notice})
 
 
-def _answers(workspace: "Workspace", project: "Project", record: "Record") -> bool:
-    """Say whether the current generation is what the user wants to be in.
-
-    That is so, too, when the newest one answers the notebook and the user went back from it.
-    """
-    if not project.kind.startswith("notebook"):
-        return True
-    generations = workspace.profile(project).generations()
-    current = workspace.profile(project).current()
-    assert current is not None, "its record was read"
-    return _answered(workspace, project, current.path, record) or (
-        generations[-1].number != current.number
-        and _answered(
-            workspace, project, generations[-1].path, workspace.record(generations[-1].path)
-        )
-    )
+def _follows(project: "Project") -> bool:
+    """Say whether kernels follow what is declared now, rather than the current generation."""
+    return project.kind.startswith("notebook")
 
 
-def _answered(
-    workspace: "Workspace", project: "Project", path: "StorePath", record: "Record"
-) -> bool:
-    if workspace.drifted(project, record):
-        return False
-    written = read_lock_text(project.path, project.kind, project.environment)
-    if written is None or written == _kept_lock(workspace, path):
-        return True
-    # A lock of another declaration decides nothing.
-    return read_head(written, project.path).declaration != record.lock_digest
-
-
-def _kept_lock(workspace: "Workspace", path: "StorePath") -> str | None:
-    """Return the lock that a generation came from; None when it is lost."""
+def _notice(
+    workspace: "Workspace", project: "Project", generation: "Generation", record: "Record"
+) -> str | None:
+    """Return how the generation differs from what is declared; None when it does not."""
     try:
-        with open(f"{workspace.physical(path)}/{LOCK}", encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return None
+        return difference(workspace, project, generation, record)
+    except (DeclarationError, LockError) as error:
+        if _follows(project):
+            raise
+        return f"generation {generation.number} is not what is declared now: {error.message}"
+
+
+def _was_left(workspace: "Workspace", project: "Project", generation: "Generation") -> bool:
+    """Say whether the newest generation is what is declared, and the user went back from it."""
+    newest = workspace.profile(project).generations()[-1]
+    if newest.number == generation.number:
+        return False
+    return difference(workspace, project, newest, workspace.record(newest.path)) is None

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from envtool.errors import EnvtoolError
+from envtool.kernel.drift import log, mention
 from envtool.kernel.entry import Entry
 from envtool.kernel.goal import Declared, Found, Goal
 
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         goal = _goal(words, os.environ)
         entry = goal.entry()
         if entry is not None:
+            mention(entry.environ)
             _become(entry, words.connection_file)
     except EnvtoolError as error:
         fault = error
@@ -115,6 +117,4 @@ def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:
 
 
 def _log(error: EnvtoolError) -> None:
-    """Write an error where Jupyter logs what kernels print."""
-    text = error.message if error.hint is None else f"{error.message}\n\nTo mend it: {error.hint}"
-    print(f"envtool-kernel: {text}", file=sys.stderr)  # noqa: T201
+    log(error.message if error.hint is None else f"{error.message}\n\nTo mend it: {error.hint}")

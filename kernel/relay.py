@@ -22,6 +22,7 @@ from envtool.errors import EnvtoolError, KernelError
 from envtool.kernel.behind import Behind
 from envtool.kernel.building import Building
 from envtool.kernel.diagnosis import answer_without_kernel, explain, interrupted
+from envtool.kernel.drift import mention
 from envtool.kernel.entry import Entry
 from envtool.kernel.front import Front, drained, kernel_info
 from envtool.kernel.goal import Goal
@@ -297,6 +298,7 @@ class _Relay:
     # The kernel behind
 
     def _start(self, entry: Entry) -> None:
+        mention(entry.environ)
         self._show(waiting("this notebook", "starting the kernel"))
         self._behind = Behind(self._context, self._front, entry.argv, entry.environ)
         self._on(self._behind.iopub, self._behind.listen)

@@ -45,7 +45,8 @@ def declare(line: str, cell: str, ipython: Any) -> None:
 
 def _status(words: Sequence[str], _: object) -> Shown:
     _take(words, 0, "status")
-    generations = ask("generations")["generations"]
+    found = ask("generations")
+    generations, differs = found["generations"], found["differs"]
     running = os.environ.get("ENVTOOL_GENERATION")
     if running is None:
         title = "this kernel does not run in an environment of envtool's"
@@ -66,7 +67,8 @@ def _status(words: Sequence[str], _: object) -> Shown:
             ("packages", str(len(mine["packages"]))),
             ("closure", size_text(mine["size"])),
         ]
-    return Shown(title, ("", ""), [row for row in rows if row[1]], _origin(mine))
+    notes = [*([differs] if differs else []), *_origin(mine)]
+    return Shown(title, ("", ""), [row for row in rows if row[1]], notes)
 
 
 def _origin(running: Mapping[str, Any] | None) -> list[str]:

@@ -15,12 +15,14 @@ from envtool.cli.render import (
 )
 from envtool.cli.session import Session
 from envtool.cli.terminal import size_text
+from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envtool.machine.collecting.retention import Retention
     from envtool.machine.project import Project
+    from envtool.workspace.workspace import Workspace
 
 __all__ = ["add_commands", "go_to"]
 
@@ -95,15 +97,30 @@ def _number(text: str) -> int:
 
 def _run_generations(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - no words
     project, terminal = session.project(), session.terminal
-    generations = session.workspace().generations(project)
+    workspace = session.workspace()
+    generations = workspace.generations(project)
     if terminal.json:
-        terminal.result_json({"generations": [generation_json(one) for one in generations]})
+        listed = [generation_json(one) for one in generations]
+        terminal.result_json({"generations": listed, "differs": _differs(workspace, project)})
     elif generations:
         terminal.result("\n".join(generation_lines(generations, terminal)))
     else:
         program = session.program(project)
         terminal.result(f"no generations yet; `{program} switch` makes the first one")
     return 0
+
+
+def _differs(workspace: "Workspace", project: "Project") -> str | None:
+    """Return how what is declared differs from the current generation; None when it does not."""
+    from envtool.kernel.drift import difference
+
+    current = workspace.profile(project).current()
+    if current is None:
+        return None
+    try:
+        return difference(workspace, project, current, workspace.record(current.path))
+    except EnvtoolError as error:
+        return error.message
 
 
 def _run_diff(session: Session, arguments: Namespace) -> int:

@@ -1,0 +1,82 @@
+"""What a kernel says that enters a generation of another declaration or lock than there is now.
+
+It says so where nothing of it is saved with outputs: in Jupyter's log, and to the magics.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from envtool.formats.generation import LOCK
+from envtool.formats.lock_head import read_head
+from envtool.machine.project import read_lock_text
+
+if TYPE_CHECKING:
+    from envtool.formats.generation import Record
+    from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.profile import Generation
+    from envtool.machine.project import Project
+    from envtool.workspace.workspace import Workspace
+
+__all__ = ["NOTICE", "difference", "log", "mention"]
+
+NOTICE = "ENVTOOL_NOTICE"
+"""The variable that tells the magics of it."""
+
+
+def difference(
+    workspace: "Workspace", project: "Project", generation: "Generation", record: "Record"
+) -> str | None:
+    """Return one line on how the project differs from a generation of it, and what to do.
+
+    None when it does not. What is equal letter for letter is not parsed.
+
+    :raises DeclarationError: the declaration has faults.
+    :raises LockError: the lock is none.
+    """
+    if workspace.drifted(project, record):
+        what = os.path.basename(project.path)
+    elif _has_other_lock(workspace, project, generation.path, record):
+        what = f"the lock of {os.path.basename(project.path)}"
+    else:
+        return None
+    command = f"`{_program(project)} switch` (in a cell: `%envtool switch`)"
+    return f"{what} has changed since generation {generation.number}: {command} goes forward to it"
+
+
+def _has_other_lock(
+    workspace: "Workspace", project: "Project", path: "StorePath", record: "Record"
+) -> bool:
+    """Say whether a lock answers the declaration of a generation that came from another one."""
+    written = read_lock_text(project.path, project.kind, project.environment)
+    if written is None or written == _kept_lock(workspace, path):
+        return False
+    # A lock of another declaration decides nothing.
+    return read_head(written, project.path).declaration == record.lock_digest
+
+
+def log(text: str) -> None:
+    """Write a line where Jupyter logs what kernels print."""
+    print(f"envtool-kernel: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def mention(environ: Mapping[str, str]) -> None:
+    """Log what the variables of a kernel have for its user."""
+    if (notice := environ.get(NOTICE)) is not None:
+        log(f"note: {notice}")
+
+
+def _kept_lock(workspace: "Workspace", path: "StorePath") -> str | None:
+    """Return the lock that a generation came from; None when it is lost."""
+    try:
+        with open(f"{workspace.physical(path)}/{LOCK}", encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _program(project: "Project") -> str:
+    named = "" if project.environment == "default" else f"-e {project.environment} "
+    return f"envtool -f {shlex.quote(project.path)} {named}".rstrip()
