@@ -69,13 +69,25 @@ def changes(found: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     python = found["python"]
     if python["before"] is not None and python["before"] != python["after"]:
         rows.append(("~", "python", f"{python['before']} → {python['after']}", ""))
+    debian = found["debian"]
+    for sign, key in (("+", "added"), ("-", "removed")):
+        rows += [(sign, one["name"], one["version"], "") for one in debian[key] if one["direct"]]
+    rows += [
+        ("~", one["after"]["name"], f"{one['before']['version']} → {one['after']['version']}", "")
+        for one in debian["changed"]
+    ]
     return rows
 
 
 def counts(found: Mapping[str, Any]) -> str:
-    """Return changes in a word, such as `+3 -1 ~2`; `=` when there are none."""
+    """Return changes in a few words, such as `+3 -1 ~2, Debian +2`; `=` when there are none."""
     kinds = (("+", "added"), ("-", "removed"), ("~", "changed"))
-    return " ".join(f"{sign}{len(found[key])}" for sign, key in kinds if found[key]) or "="
+    parts = [
+        head + " ".join(f"{sign}{len(below[key])}" for sign, key in kinds if below[key])
+        for head, below in (("", found), ("Debian ", found["debian"]))
+        if any(below[key] for _, key in kinds)
+    ]
+    return ", ".join(parts) or "="
 
 
 def size_text(size: int | None) -> str:

@@ -35,9 +35,10 @@ def add_commands(commands: "Commands[Parser]") -> None:
         _run_generations,
         summary="list the generations of the environment",
         text="""
-        One line for each: number, date, packages added (+), removed (-) and changed (~) against
-        the one before, the size of its closure, its Python, and whether shells, kernels or other
-        processes are in it. The current one has a star.
+        One line for each: number, date, what is added (+), removed (-) and changed (~) against the
+        one before (packages, the interpreter, packages of Debian), the size of its closure, its
+        Python, and whether shells, kernels or other processes are in it. The current one has a
+        star.
         """,
         examples=[("envtool generations", ""), ("envtool generations --json", "for a script")],
     )
@@ -50,7 +51,8 @@ def add_commands(commands: "Commands[Parser]") -> None:
         text="""
         Shows the packages that came (+), went (-) or changed (~) from generation A to generation B:
         by default from the one before the current one to the current one; and how large their
-        closures are.
+        closures are. The interpreter and packages of Debian are among them; of what came or went
+        only because another package of Debian needs it, -v says the names.
         """,
         examples=[
             ("envtool diff", "what the last step changed"),

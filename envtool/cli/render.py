@@ -7,7 +7,10 @@ absent is null.
     package     {"name", "version", "path", "size", "direct", "requires": [name]}
     changes     {"added": [package], "removed": [package],
                  "changed": [{"before": package, "after": package}],
-                 "python": {"before", "after"}}
+                 "python": {"before", "after"}, "interpreter": {"before", "after"},
+                 "debian": {"added": [deb], "removed": [deb],
+                            "changed": [{"before": deb, "after": deb}]}}
+    deb         {"name", "version", "use", "direct"}
     plan        {"environment", "up_to_date", "lock_changed", "fetch": [{"label", "size"}],
                  "fetch_size", "build": [{"label", "size"}], "changes"}
     generation  {"number", "path", "created", "current", "environment", "python", "impure",
@@ -15,14 +18,16 @@ absent is null.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from envtool.cli.terminal import Terminal, size_text
+from envtool.values import asdict
 
 if TYPE_CHECKING:
     from envtool.formats.changes import Changes
     from envtool.formats.generation import Package
+    from envtool.formats.ground import Deb
     from envtool.formats.outcomes import Generation, Pending, Plan
 
 __all__ = [
@@ -60,29 +65,70 @@ def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[s
 
 
 def changes_lines(changes: "Changes", terminal: Terminal) -> list[str]:
-    """Return a line for each package that came, went or changed, and one for the interpreter."""
-    before, after = changes.python
-    rows, styles = [], []
-    for package in changes.added:
-        rows.append(("+", package.name, package.version or "", _size(package.size)))
-        styles.append("green")
-    for package in changes.removed:
-        rows.append(("-", package.name, package.version or "", _size(package.size)))
-        styles.append("red")
+    """Return a line for each package that came, went or changed, and one for the interpreter.
+
+    What came or went of Debian because something else needs it is counted only, unless verbose.
+    """
+    rows = [("+", each.name, each.version or "", _size(each.size)) for each in changes.added]
+    rows += [("-", each.name, each.version or "", _size(each.size)) for each in changes.removed]
     for old, new in changes.changed:
         rows.append(("~", old.name, _versions(old, new), _growth(old.size, new.size)))
-        styles.append("yellow")
-    if before != after and before is not None:
-        rows.append(("~", "python", f"{before} -> {after or 'none'}", ""))
-        styles.append("yellow")
-    lines = table(rows, right=[3])
-    return [f"  {terminal.style(line, style)}" for line, style in zip(lines, styles, strict=True)]
+    rows += _interpreter_row(changes)
+    debs, counted = _deb_rows(changes, everything=terminal.verbose)
+    rows += debs
+    lines = [
+        terminal.style(line, _STYLES[row[0]])
+        for line, row in zip(table(rows, right=[3]), rows, strict=True)
+    ]
+    return [f"  {line}" for line in [*lines, *counted]]
+
+
+_STYLES: Mapping[str, str] = {"+": "green", "-": "red", "~": "yellow"}
+
+
+def _interpreter_row(changes: "Changes") -> list[tuple[str, str, str, str]]:
+    (before, after), (former, now) = changes.python, changes.source
+    if before is None or not changes.has_other_python:
+        return []
+    if former == now:
+        return [("~", "python", f"{before} -> {after or 'none'}", "")]
+    return [("~", "python", f"{before} ({former or 'none'}) -> {after} ({now})", "")]
+
+
+def _deb_rows(
+    changes: "Changes", *, everything: bool
+) -> tuple[list[tuple[str, str, str, str]], list[str]]:
+    """Return rows for packages of Debian, and lines that count those that have none."""
+    rows: list[tuple[str, str, str, str]] = []
+    counted: list[str] = []
+    for sign, debs in (("+", changes.debs_added), ("-", changes.debs_removed)):
+        shown = [each for each in debs if each.direct or everything]
+        rows += [(sign, each.name, each.version, _use(each)) for each in shown]
+        rest = len({each.name for each in debs} - {each.name for each in shown})
+        more = "other package" if shown else "package"
+        counted += [f"{sign}  {plural(rest, more)} of Debian"] if rest else []
+    for old, new in changes.debs_changed:
+        rows.append(("~", old.name, f"{old.version} -> {new.version}", _use(new)))
+    return list(dict.fromkeys(rows)), counted
+
+
+def _use(deb: "Deb") -> str:
+    return "Debian" if deb.use == "system" else f"Debian, {deb.use}"
 
 
 def counts_text(changes: "Changes") -> str:
-    """Return the changes in a word, such as `+3 -1 ~2`; `=` when there are none."""
-    counts = zip("+-~", map(len, (changes.added, changes.removed, changes.changed)), strict=True)
-    return " ".join(f"{sign}{count}" for sign, count in counts if count) or "="
+    """Return the changes in a few words, such as `+3 -1 ~2, python, Debian +2`; `=` for none."""
+    parts = [_counts(changes.added, changes.removed, changes.changed)]
+    if changes.python[0] is not None and changes.has_other_python:
+        parts.append("python")
+    debs = _counts(changes.debs_added, changes.debs_removed, changes.debs_changed)
+    parts += [f"Debian {debs}"] if debs else []
+    return ", ".join(filter(None, parts)) or "="
+
+
+def _counts(added: Sized, removed: Sized, changed: Sized) -> str:
+    counts = zip("+-~", map(len, (added, removed, changed)), strict=True)
+    return " ".join(f"{sign}{count}" for sign, count in counts if count)
 
 
 def generation_line(generation: "Generation", terminal: Terminal) -> str:
@@ -169,6 +215,14 @@ def changes_json(changes: "Changes") -> dict[str, Any]:
             for old, new in changes.changed
         ],
         "python": {"before": before, "after": after},
+        "interpreter": dict(zip(("before", "after"), changes.source, strict=True)),
+        "debian": {
+            "added": [asdict(deb) for deb in changes.debs_added],
+            "removed": [asdict(deb) for deb in changes.debs_removed],
+            "changed": [
+                {"before": asdict(old), "after": asdict(new)} for old, new in changes.debs_changed
+            ],
+        },
     }
 
 

@@ -99,6 +99,10 @@ def _run_outdated(session: Session, arguments: Namespace) -> int:
     before, after = changes.python
     if before != after:
         rows.append(("python", before or "", "->", after, ""))
+    debs = [
+        (old.name, old.version, "->", new.version, "Debian") for old, new in changes.debs_changed
+    ]
+    rows += dict.fromkeys(debs)
     if not rows:
         terminal.result("everything is at the newest versions that the declaration allows")
         return 0

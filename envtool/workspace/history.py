@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from envtool.errors import ProfileError
 from envtool.formats.changes import Changes, compare
 from envtool.formats.generation import Record
+from envtool.formats.ground import Ground
 from envtool.formats.outcomes import Generation
 from envtool.machine import project as projects
 from envtool.machine.project import Project
@@ -30,14 +31,14 @@ class History(Switching):
         found: list[Generation] = []
         profile = self.profile(project)
         current = profile.current()
-        before: Record | None = None
+        before: tuple[Record, Ground] | None = None
         for each in profile.generations():
             try:
                 record = self.record(each.path)
+                stands_on = self._ground(record, each.path)
             except ProfileError as error:
                 self.reporter.note(f"generation {each.number} is lost: {error.message}")
                 continue
-            python = (before.python if before else None, record.python)
             found.append(
                 Generation(
                     number=each.number,
@@ -45,12 +46,12 @@ class History(Switching):
                     created=each.created,
                     current=current is not None and each.number == current.number,
                     record=record,
-                    changes=compare(before.packages if before else (), record.packages, python),
+                    changes=_compared(before, (record, stands_on)),
                     size=self._closure_size(each.path),
                     used_by=tuple(used.get(record.environment, ())),
                 )
             )
-            before = record
+            before = (record, stands_on)
         return found
 
     def difference(
@@ -72,7 +73,9 @@ class History(Switching):
             if number not in found:
                 raise ProfileError(f"there is no generation {number}", hint="envtool generations")
         old, new = self.record(found[before]), self.record(found[after])
-        return before, after, compare(old.packages, new.packages, (old.python, new.python))
+        earlier = (old, self._ground(old, found[before]))
+        later = (new, self._ground(new, found[after]))
+        return before, after, _compared(earlier, later)
 
     def rollback(self, project: Project, number: int | None = None) -> tuple[int, int]:
         """Make an earlier generation (or number N) current; return the numbers from and to.
@@ -191,3 +194,11 @@ def _with_declaration(text: str, declared: str, project: Project) -> str:
     from envtool.formats.declarations.edit import replace_declaration
 
     return replace_declaration(text, declared, kind=project.kind, file=project.path)
+
+
+def _compared(before: tuple[Record, Ground] | None, after: tuple[Record, Ground]) -> Changes:
+    new, now = after
+    if before is None:
+        return compare((), new.packages, (None, new.python), (None, now))
+    old, former = before
+    return compare(old.packages, new.packages, (old.python, new.python), (former, now))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from envtool.errors import LockError
 from envtool.formats.changes import Changes, compare
 from envtool.formats.generation import Package
+from envtool.formats.ground import Ground, ground
 from envtool.machine import project as projects
 from envtool.machine.project import Project
 from envtool.workspace.entering import Entering
@@ -53,7 +54,8 @@ class Locking(Entering):
         self._write_lock(project, asked)
         former = locked_packages(before) if before else []
         python = (before.python.version if before else None, lock.python.version)
-        return lock, compare(former, locked_packages(lock), python)
+        grounds = (_ground(before) if before else None, _ground(lock))
+        return lock, compare(former, locked_packages(lock), python, grounds)
 
     def check_lock(self, project: Project) -> None:
         """Check that the lock answers the declaration.
@@ -97,7 +99,9 @@ class Locking(Entering):
         request = Request(tuple(names) or True, exclude_newer)
         after = self._answer(project, request=request).lock()
         python = (before.python.version, after.python.version)
-        return compare(locked_packages(before), locked_packages(after), python)
+        # Which libraries the newer ones need is seen when they are locked.
+        grounds = (_ground(before).without_libraries(), _ground(after).without_libraries())
+        return compare(locked_packages(before), locked_packages(after), python, grounds)
 
     def tree(self, project: Project) -> list[Package]:
         """Return the packages of the current generation, or of the lock before there is one.
@@ -198,3 +202,7 @@ class Locking(Entering):
 
     def _write_lock(self, project: Project, asked: "Answer") -> None:
         projects.write_lock_text(project.path, project.kind, project.environment, asked.lock_text)
+
+
+def _ground(lock: "Lock") -> Ground:
+    return ground(lock.python.pins, lock.system)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from envtool.errors import ProfileError
 from envtool.formats.changes import Changes, compare
-from envtool.formats.generation import Package, Record
+from envtool.formats.generation import LOCK, Package, Record
+from envtool.formats.ground import HOST, Ground, ground, read_ground
 from envtool.formats.outcomes import Generation, Pending, Plan
 from envtool.machine import profile as profiles
 from envtool.machine import project as projects
@@ -43,7 +45,7 @@ class Switching(Locking):
             environment=planned.output,
             fetch=tuple(fetch),
             build=tuple(_pending(planned, path) for path in todo.build),
-            changes=_changes(record, self._packages(planned), asked.interpreter.version),
+            changes=self._changes(self._last_generation(project), self._packages(planned), asked),
             fetch_size=None if None in sizes else sum(size for size in sizes if size),
             lock_changed=asked.changed,
             up_to_date=record is not None
@@ -165,7 +167,7 @@ class Switching(Locking):
         from envtool.build.generation import add_generation
 
         profile = self.profile(project)
-        before = self._last_record(project)
+        before = self._last_generation(project)
         # From what is counted on to the link that makes it a root, no collector takes it.
         with self.store.using(self.reporter.note):
             planned = self._evaluate(asked)
@@ -184,7 +186,7 @@ class Switching(Locking):
             created=generation.created,
             current=True,
             record=record,
-            changes=_changes(before, record.packages, record.python),
+            changes=self._changes(before, record.packages, asked),
             size=self._closure_size(path),
         )
         return made, generation.number not in known
@@ -238,14 +240,43 @@ class Switching(Locking):
             for package in planned.packages
         ]
 
+    def _last_generation(self, project: Project) -> "tuple[Record, Ground] | None":
+        """Return the current one, and what it stands on; None when there is none, or it is lost."""
+        record, current = self._last_record(project), self.profile(project).current()
+        if record is None or current is None:
+            return None
+        return record, self._ground(record, current.path)
+
+    def _ground(self, record: Record, path: "StorePath") -> "Ground":
+        """Return what a generation stands on, by the lock that it keeps."""
+        if record.impure and record.system is None:
+            return HOST
+        place = f"{self.physical(path)}/{LOCK}"
+        try:
+            with open(place, encoding="utf-8") as file:
+                return read_ground(file.read(), place)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProfileError(
+                f"{place} cannot be read: {error}", hint="envtool store verify --repair"
+            ) from error
+
+    def _changes(
+        self,
+        before: "tuple[Record, Ground] | None",
+        packages: Sequence[Package],
+        asked: "Answer",
+    ) -> Changes:
+        now, version = ground(asked.python.pins, asked.system), asked.interpreter.version
+        if before is None:
+            return compare((), packages, (None, version), (None, now))
+        record, former = before
+        if asked.resolved:
+            # Which libraries are needed is not known yet.
+            former, now = former.without_libraries(), now.without_libraries()
+        return compare(record.packages, packages, (record.python, version), (former, now))
+
     def _closure_size(self, path: "StorePath") -> int:
         return sum(info.nar_size for info in self.store.infos(self.store.closure([path])).values())
-
-
-def _changes(before: Record | None, packages: Sequence[Package], python: str) -> Changes:
-    if before is None:
-        return compare((), packages, (None, python))
-    return compare(before.packages, packages, (before.python, python))
 
 
 def _pending(planned: "Evaluation", path: "StorePath") -> Pending:

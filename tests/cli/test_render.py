@@ -11,6 +11,7 @@ from envtool.cli.options import Options
 from envtool.cli.terminal import Terminal
 from envtool.formats.changes import Changes
 from envtool.formats.generation import Package
+from envtool.formats.ground import Deb, Use
 from envtool.formats.nix.storepath import StorePath
 from envtool.formats.outcomes import Pending, Plan
 
@@ -21,6 +22,10 @@ PLAIN = Terminal(Options(color="never"))
 def package(name: str, *requires: str, **given: Any) -> Package:
     settings: dict[str, Any] = {"version": "1.0", "path": None, "size": 1000, "direct": False}
     return Package(name=name, requires=requires, **{**settings, **given})
+
+
+def deb(name: str, version: str = "1.0", *, use: Use = "system", direct: bool = False) -> Deb:
+    return Deb(name, version, use, direct)
 
 
 def changes(**given: Any) -> Changes:
@@ -56,7 +61,46 @@ def test_changes_are_a_table() -> None:
         "  ~  same    1.0 (other build)",
         "  ~  python  3.11.2 -> 3.12.1",
     ]
-    assert render.counts_text(SOME) == "+2 -1 ~2"
+    assert render.counts_text(SOME) == "+2 -1 ~2, python"
+
+
+DEBIAN = changes(
+    source=("host", "debian"),
+    debs_added=(
+        deb("libc6", use="interpreter"),
+        deb("git", "1:2.39", direct=True),
+        deb("libc6"),
+        deb("libcurl4"),
+    ),
+    debs_removed=(deb("graphviz", direct=True),),
+    debs_changed=((deb("zlib1g", "1.2"), deb("zlib1g", "1.3")),),
+)
+
+
+def test_packages_of_debian_and_the_interpreter_are_told() -> None:
+    assert render.changes_lines(DEBIAN, PLAIN) == [
+        "  ~  python    3.11.2 (host) -> 3.11.2 (debian)",
+        "  +  git       1:2.39                            Debian",
+        "  -  graphviz  1.0                               Debian",
+        "  ~  zlib1g    1.2 -> 1.3                        Debian",
+        "  +  2 other packages of Debian",
+    ]
+    assert render.counts_text(DEBIAN) == "python, Debian +4 -1 ~1"
+    told = render.changes_lines(DEBIAN, Terminal(Options(color="never", verbose=True)))
+    assert [line.split()[1] for line in told] == [
+        *("python", "libc6", "git", "libc6", "libcurl4", "graphviz", "zlib1g")
+    ]
+    assert told[1].endswith("Debian, interpreter")
+
+
+def test_changes_of_debian_are_json() -> None:
+    shape = render.changes_json(DEBIAN)
+    assert json.loads(json.dumps(shape)) == shape
+    assert shape["interpreter"] == {"before": "host", "after": "debian"}
+    assert shape["debian"]["removed"] == [
+        {"name": "graphviz", "version": "1.0", "use": "system", "direct": True}
+    ]
+    assert shape["debian"]["changed"][0]["after"]["version"] == "1.3"
 
 
 def test_no_changes_are_no_lines() -> None:
@@ -82,7 +126,7 @@ def test_a_plan_tells_bytes() -> None:
         "  local.whl",
         "would build 1 derivation",
         "  demo-env",
-        "would change +2 -1 ~2",
+        "would change +2 -1 ~2, python",
     ]
     shape = render.plan_json(plan)
     assert json.loads(json.dumps(shape)) == shape

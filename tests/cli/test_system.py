@@ -250,9 +250,18 @@ def test_packages_come_and_go_by_word(system: "Run", place: "Place") -> None:
     assert '# what draws\npackages = ["gcc", "git", "graphviz", "libc6-dev", "bc"]' in (
         path.read_text()
     )
+    assert "  +  bc  1.07" in added.stdout
+    assert "other packages of Debian" in added.stdout
     assert system("run", "sh", "-c", "echo 6*7 | bc").stdout == "42\n"
+    compared = json.loads(system("diff", "--json").stdout)["changes"]
+    assert "bc" in [each["name"] for each in compared["debian"]["added"] if each["direct"]]
+    assert compared["debian"]["changed"] == []
+    assert "Debian +" in system("generations").stdout.splitlines()[-1]
     listed = system("__complete", "--", "remove", "--system", "b").stdout
     assert listed == "bc\n"
+    path.write_text(path.read_text().replace(', "bc"', ""))
+    assert "  -  bc  1.07" in system("switch", "--dry-run").stdout
+    path.write_text(path.read_text().replace('libc6-dev"', 'libc6-dev", "bc"'))
     removed = system("remove", "--system", "bc")
     assert removed.returncode == 0, removed.stderr
     assert path.read_text() == DECLARED.replace("[system]\n", "[system]\n# what draws\n")
