@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from envtool.build import bytecode
-from envtool.build.compose import Component, Specification, compose
+from envtool.build.compose import Component, Pointer, Specification, compose
 from envtool.build.finding import Finder, store_names
 from envtool.errors import BuildError, FetchError, SandboxError
 from envtool.formats.nix import nar
@@ -388,6 +388,9 @@ def _environment(context: Context, path: StorePath, derivation: Derivation, _: S
         components=tuple(Component(name, base) for name, base in objects.items()),
         bytecode=bytecode.prefix(store.settings.cache, output),
         collisions=environment["collisions"],
+        pointers=tuple(
+            Pointer(name, path, tuple(hosts)) for name, path, hosts in python.get("pointers", ())
+        ),
     )
     with scratch(store, derivation.name) as target:
         for collision in compose(specification, target).collisions:

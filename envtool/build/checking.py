@@ -9,6 +9,7 @@ from envtool.build.importing import Attempt, Importer
 from envtool.errors import EnvtoolError, SandboxError
 from envtool.formats.generation import Record
 from envtool.machine import sandbox
+from envtool.machine.isolating.data import data_views
 from envtool.machine.libraries import libraries_of
 from envtool.machine.sandbox import View
 from envtool.machine.settings import Settings
@@ -145,7 +146,7 @@ def _importer(
         else:
             variables = {**record.variables, "PATH": os.path.dirname(python)}
             bytecode = View(f"{settings.cache}/bytecode")
-            views = (View(settings.store), bytecode)
+            views = (View(settings.store), bytecode, *data_views(python))
             return Importer(python, variables, limit, bwrap, views)
     return Importer(python, environ, limit)
 

@@ -27,7 +27,7 @@ from envtool.machine.libraries import Libraries
 from envtool.machine.store import Store
 from envtool.plan.answer import Answer
 from envtool.plan.chosen import Chosen
-from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
+from envtool.plan.closed import ClosedPython, add_deb, data_of, multiarch_of
 from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
 from envtool.plan.debian.pinning import open_universe, pin_all
 from envtool.plan.gather import Gatherer
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["complete"]
 
 _SHOWN = 5
+_DATA = "data"
+"""What is asked for of a package that has no library."""
 
 
 def complete(asked: Answer, store: Store, reporter: Reporter) -> Answer:
@@ -120,6 +122,7 @@ class _Completion:
             self._find_all(wanted)
         self._settle(lacking)
         self._check_versions()
+        self._find_data()
         libraries = tuple(
             LockedLibrary(self.pinned[name], tuple(sorted(self.asking[name])))
             for name in sorted(self.pinned)
@@ -259,11 +262,7 @@ class _Completion:
         former = self.former.get(name)
         if former is not None and release_of(former.suite) == self.suite:
             return former
-        if self._universe is None:
-            opening = open_universe(self.archive, [self.suite], refresh=False)
-            universe, opened = self.stack.enter_context(opening)
-            self._universe = universe, opened
-        universe, suites = self._universe
+        universe, suites = self._opened()
         found = universe.named(name)
         if not found:
             raise ResolutionError(
@@ -271,6 +270,35 @@ class _Completion:
                 hint="envtool lock --upgrade",
             )
         return pin_all(found[:1], suites)[0]
+
+    def _opened(self) -> "tuple[Universe, tuple[Suite, ...]]":
+        """Return the packages of the release, and its suites."""
+        if self._universe is None:
+            opening = open_universe(self.archive, [self.suite], refresh=False)
+            universe, opened = self.stack.enter_context(opening)
+            self._universe = universe, opened
+        return self._universe
+
+    # Their data
+
+    def _find_data(self) -> None:
+        """Add the packages with data that those with libraries depend on."""
+        below = sorted(self.pinned)
+        for name in below:
+            for each in self._data_of(name):
+                if each not in self.asking:
+                    self.pinned[each] = self._pin(each)
+                    below.append(each)
+                self.asking.setdefault(each, set()).add(f"{name} {_DATA}")
+
+    def _data_of(self, name: str) -> Sequence[str]:
+        """Return packages with data that one depends on; of one that is kept, as the lock says."""
+        if self.pinned[name] == self.former.get(name):
+            return [
+                each.package.name for each in self.pins.libraries if f"{name} {_DATA}" in each.asked
+            ]
+        universe, _ = self._opened()
+        return data_of(name, universe, {each.name for each in self.pins.packages})
 
     # What is left
 

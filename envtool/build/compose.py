@@ -38,6 +38,17 @@ class Component:
 
 
 @value
+class Pointer:
+    """A variable by which libraries find data, where the host has none."""
+
+    variable: str
+    path: str
+    """Absolute, on this machine."""
+    hosts: tuple[str, ...]
+    """Where a host has its own."""
+
+
+@value
 class Specification:
     """All that the environment is made of."""
 
@@ -55,6 +66,8 @@ class Specification:
     """Folder that `sys.pycache_prefix` points to."""
     collisions: str
     """`refuse` or `warn`."""
+    pointers: tuple[Pointer, ...] = ()
+    """What the interpreter's closure has that a host may lack."""
 
     @property
     def feature(self) -> str:
@@ -312,7 +325,7 @@ class _Composer:
         # program of the environment is started by its path; the store must never receive a
         # __pycache__, which a root user's Python would write even into a read-only folder.
         prefix = f"import sys; sys.pycache_prefix = sys.pycache_prefix or {spec.bytecode!r}\n"
-        _write(f"{self.target}/{spec.site}/{HOOK}", prefix)
+        _write(f"{self.target}/{spec.site}/{HOOK}", prefix + _pointing(spec.pointers))
         os.symlink("lib", f"{self.target}/{LIB64}")
         os.mkdir(f"{self.target}/{EXTRA}")
         manifest = {
@@ -327,6 +340,17 @@ class _Composer:
             "collisions": self.collisions,
         }
         _write(f"{self.target}/{MANIFEST}", json.dumps(manifest, sort_keys=True) + "\n")
+
+
+def _pointing(pointers: Sequence[Pointer]) -> str:
+    """Return a line of a .pth file that sets variables; none when there is nothing to be set."""
+    if not pointers:
+        return ""
+    found = tuple((each.variable, each.path, each.hosts) for each in pointers)
+    return (
+        "import os; [os.environ.setdefault(name, path) "
+        f"for name, path, hosts in {found!r} if not any(map(os.path.exists, hosts))]\n"
+    )
 
 
 def _contents(path: str) -> bytes:

@@ -224,6 +224,10 @@ def closure_views(
         views += host_system()
     if record.impure:
         views += _interpreter(f"{workspace.physical(record.environment)}/bin/python")
+    elif own is None and not system:
+        from envtool.machine.isolating.data import data_views
+
+        views += data_views(f"{workspace.physical(record.environment)}/bin/python")
     views.append(View(folder, writable=not isolation.read_only))
     with workspace.store.using():
         closure = workspace.store.closure([record.environment])

@@ -2,13 +2,13 @@
 
 Of the closure of Debian's `python3.13` only what it runs with is taken: not what Debian administers
 it by (dpkg, debconf, …). Added is what wheels expect of any system, the C++ runtime, and data that
-Debian leaves to other packages: certificates, time zones. One of python-build-standalone brings all
-but these and the C library, which are Debian's there, too.
+Debian leaves to other packages: certificates, terminals, time zones, the locale C.UTF-8. One of
+python-build-standalone brings all but these and the C library, which are Debian's there, too.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from envtool.errors import InterpreterError
@@ -44,6 +44,7 @@ __all__ = [
     "add_closed_interpreter",
     "add_deb",
     "add_deb_file",
+    "data_of",
     "describe",
     "find_packages",
     "multiarch_of",
@@ -58,11 +59,19 @@ _ADMINISTRATION = frozenset(
     }
 )
 """What packages depend on for their installation, or for nothing that a program opens."""
+_CARETAKERS = _ADMINISTRATION | {
+    "adduser",
+    "init-system-helpers",
+    "lsb-base",
+    "sensible-utils",
+    "ucf",
+}
+"""What libraries' packages depend on for their maintainer scripts."""
 _RUNTIME = ("libgcc-s1", "libstdc++6")
 """What wheels link to and never bring (PEP 600)."""
 _SYSTEM = ("libc6", "libcrypt1", *_RUNTIME)
 """What an interpreter links to that brings its other libraries itself."""
-_DATA = ("ca-certificates", "tzdata")
+_DATA = ("ca-certificates", "libc-bin", "ncurses-base", "tzdata")
 """Taken without what they depend on."""
 _SUITES = ("stable", "oldstable")
 ALIASES = frozenset({"stable", "oldstable", "oldoldstable", "testing", "unstable"})
@@ -178,6 +187,21 @@ def _closure(
         for package in universe.named(name)[:1]:
             found.setdefault(name, package)
     return tuple(found[name] for name in sorted(found))
+
+
+def data_of(name: str, universe: "Universe", known: Collection[str]) -> list[str]:
+    """Return the packages with data that one with libraries depends on.
+
+    Nothing that is compiled is in a package that does not depend on the C library.
+    """
+    found: dict[str, None] = {}
+    for package in universe.named(name)[:1]:
+        for group in package.depends:
+            for candidate in universe.candidates(group)[:1]:
+                needs = {each.name for alternatives in candidate.depends for each in alternatives}
+                if candidate.name not in _CARETAKERS | {*known} and needs.isdisjoint(_SYSTEM):
+                    found[candidate.name] = None
+    return list(found)
 
 
 def pin_interpreter(

@@ -14,7 +14,16 @@ from collections.abc import Iterator, Sequence
 from envtool.errors import BuildError
 from envtool.sources.elf import MAGIC, dynamic
 
-__all__ = ["check_libraries", "join", "library_folder", "library_folders"]
+__all__ = [
+    "add",
+    "check_libraries",
+    "drop_dangling",
+    "join",
+    "library_folder",
+    "library_folders",
+    "merged",
+    "places",
+]
 
 _MERGED = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32"})
 _KEPT = (
@@ -27,7 +36,7 @@ _KEPT = (
 _LEFT = re.compile(
     # What libc loads from its built-in places only, which the loader shuts: of no use here.
     r"usr/lib/[^/]+/(?:gconv|audit|perl[^/]*)/"
-    r"|usr/lib/(?:binfmt\.d|python3|ssl|locale|tmpfiles\.d|systemd|mime)/"
+    r"|usr/lib/(?:binfmt\.d|python3|ssl|tmpfiles\.d|systemd|mime)/"
     r"|usr/lib/python[\d.]+/(?:test|[^/]+/tests?|sitecustomize\.py$|site-packages/)"
 ).match
 
@@ -40,25 +49,26 @@ def join(trees: Sequence[str], target: str, feature: str) -> None:
     os.makedirs(target)
     links: list[str] = []
     for tree in trees:
-        for place in _places(tree, ""):
-            merged = _merged(place)
-            if _is_kept(merged, feature):
-                _add(f"{tree}/{place}", place, f"{target}/{merged}", links)
-    _drop_dangling(links)
+        for place in places(tree, ""):
+            inside = merged(place)
+            if _is_kept(inside, feature):
+                add(f"{tree}/{place}", place, f"{target}/{inside}", links)
+    drop_dangling(links)
 
 
-def _places(tree: str, folder: str) -> Iterator[str]:
+def places(tree: str, folder: str) -> Iterator[str]:
     """Yield the places of all files and links; sorted, links not followed."""
     with os.scandir(f"{tree}/{folder}") as entries:
         for entry in sorted(entries, key=lambda each: each.name):
             place = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from _places(tree, place)
+                yield from places(tree, place)
             else:
                 yield place
 
 
-def _merged(place: str) -> str:
+def merged(place: str) -> str:
+    """Return where a file of a package lies in a merged /usr."""
     return f"usr/{place}" if place.split("/", 1)[0] in _MERGED else place
 
 
@@ -71,17 +81,23 @@ def _is_kept(place: str, feature: str) -> bool:
     return place.startswith(_KEPT) and not _LEFT(place)
 
 
-def _add(source: str, place: str, target: str, links: list[str]) -> None:
+def add(source: str, place: str, target: str, links: list[str]) -> None:
+    """Add a package's file, or its link, which is then among the `links`.
+
+    `place` is the file's own, as the package has it.
+
+    :raises BuildError: there is something else already.
+    """
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.islink(source):
         to = os.path.normpath(os.path.join("/", os.path.dirname(place), os.readlink(source)))
-        merged = _merged(to.lstrip("/"))
-        text = os.path.relpath(f"/{merged}", f"/{os.path.dirname(_merged(place))}")
+        inside = merged(to.lstrip("/"))
+        text = os.path.relpath(f"/{inside}", f"/{os.path.dirname(merged(place))}")
         _add_link(text, target)
         links.append(target)
         return
     try:
-        _share(source, target, is_program=_merged(place).startswith("usr/bin/"))
+        _share(source, target, is_program=merged(place).startswith("usr/bin/"))
     except FileExistsError as error:
         if os.path.islink(target) or not filecmp.cmp(source, target, shallow=False):
             raise BuildError(f"two packages have different files at /{place}") from error
@@ -111,7 +127,7 @@ def _share(source: str, target: str, *, is_program: bool) -> None:
         shutil.copymode(source, target)
 
 
-def _drop_dangling(links: Sequence[str]) -> None:
+def drop_dangling(links: Sequence[str]) -> None:
     """Remove links to what stayed behind, and links to those."""
     left = [link for link in links if os.path.lexists(link)]
     while dangling := [link for link in left if not os.path.exists(link)]:
@@ -153,7 +169,7 @@ def check_libraries(tree: str) -> None:
     here = {name for folder in library_folders(tree) for name in os.listdir(folder)}
     missing = {
         f"{place}: {soname}"
-        for place in _places(tree, "usr/lib")
+        for place in places(tree, "usr/lib")
         for soname in _needed(f"{tree}/{place}")
         if soname not in here
     }

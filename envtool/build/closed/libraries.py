@@ -1,4 +1,4 @@
-"""Join unpacked .debs into one folder of shared libraries, for wheels to find.
+"""Join unpacked .debs into one folder of shared libraries, for wheels to find, and their data.
 
 What a file of the folder needs lies in it as well, or beside the interpreter, and is found by the
 DT_RPATH of the interpreter's program. Debian's own search paths lead to folders of the host, so
@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 
+from envtool.build.closed.data import join_data
 from envtool.errors import BuildError
 from envtool.sources.elf import MAGIC, read
 from envtool.sources.elf_edit import without_search
@@ -46,6 +47,7 @@ def join_libraries(trees: Sequence[str], target: str, multiarch: str) -> None:
             _add(path, f"{folder}/{place}")
     _link_alternatives(folder)
     _drop_dangling(folder)
+    join_data(trees, target)
 
 
 def _places(tree: str, multiarch: str) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ SHARED = "shared"
 
 _BUNDLE = "usr/share/ca-certificates.crt"
 _AUTHORITIES = "usr/share/ca-certificates"
+_TERMINALS, _USUAL_TERMINALS = "usr/lib/terminfo", "usr/share/terminfo"
 
 _SSL = """
 
@@ -72,7 +73,7 @@ def find_library(name):
 
 
 def complete(tree: str, feature: str) -> None:
-    """Add certificates and time zones to the tree of an interpreter.
+    """Add certificates and time zones to the tree of an interpreter; terminals go to one place.
 
     :raises BuildError: the tree has no standard library of this feature release.
     """
@@ -81,6 +82,9 @@ def complete(tree: str, feature: str) -> None:
         raise BuildError(f"the interpreter's packages have no standard library of Python {feature}")
     if os.path.isfile(f"{stdlib}/ctypes/util.py"):
         _append(f"{stdlib}/ctypes/util.py", _FINDING)
+    if os.path.isdir(f"{tree}/{_TERMINALS}") and not os.path.exists(f"{tree}/{_USUAL_TERMINALS}"):
+        os.makedirs(f"{tree}/usr/share", exist_ok=True)
+        os.rename(f"{tree}/{_TERMINALS}", f"{tree}/{_USUAL_TERMINALS}")
     if os.path.isdir(f"{tree}/{_AUTHORITIES}"):
         _bundle(tree)
         _append(f"{stdlib}/ssl.py", _SSL)

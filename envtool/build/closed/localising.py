@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from envtool.build.closed.data import pointers
 from envtool.build.closed.joining import library_folders
 from envtool.build.closed.libraries import FOLDER
 from envtool.build.closed.library import SHARED
@@ -78,7 +79,13 @@ def localise(
     for alias in ("python", "python3"):
         os.symlink(name, f"{target}/bin/{alias}")
     os.symlink(f"../{os.path.basename(closed)}/usr/lib", f"{target}/lib")
-    about = {"executable": f"{place}/bin/{name}", "version": version, "abi": abi}
+    trees = [closed] if libraries is None else [libraries, closed]
+    about = {
+        "executable": f"{place}/bin/{name}",
+        "version": version,
+        "abi": abi,
+        "pointers": list(pointers(trees)),
+    }
     with open(f"{target}/interpreter.json", "w", encoding="utf-8") as file:
         file.write(json.dumps(about, indent=1) + "\n")
 
