@@ -31,6 +31,8 @@ class Mend:
     """Its codename."""
     command: str | None
     """What gets it onto this machine; None where that would not help, or is not known."""
+    declaration: str | None
+    """A line of the declaration that gets it into the closure of an interpreter of our own."""
 
 
 @value
@@ -87,11 +89,13 @@ def check(
     *,
     libraries: Sequence[str] = (),
     limit: int | None = None,
+    suite: str | None = None,
 ) -> Checked:
     """Check a generation's environment, whose variables `environ` are when it is entered.
 
     `libraries` are sonames that the declaration says are opened by name. `limit` is how many
-    seconds an import may take; None imports nothing.
+    seconds an import may take; None imports nothing. `suite` is Debian's that an interpreter of our
+    own is from.
 
     :raises OSError: a package is not in the store.
     """
@@ -123,7 +127,7 @@ def check(
         files=sum(len(each.binaries) for each in contents),
         lacks=lacking,
         attempts=attempts,
-        mends=_mends(settings, record, sonames, reporter),
+        mends=_mends(settings, sonames, reporter, suite=suite),
         isolated=importer.bwrap is not None and limit is not None,
     )
 
@@ -152,25 +156,32 @@ def _importer(
 
 
 def _mends(
-    settings: Settings, record: Record, sonames: set[str], reporter: Reporter
+    settings: Settings, sonames: set[str], reporter: Reporter, *, suite: str | None
 ) -> Mapping[str, Mend]:
-    """Return which package of Debian has each library; what cannot be looked up is left out."""
+    """Return which package of Debian has each library; what cannot be looked up is left out.
+
+    `suite` is that of an interpreter of our own; None for the host's.
+    """
     if not sonames:
         return {}
     from envtool.machine.debian.archive import open_archive
     from envtool.machine.debian.providers import Providers, host_suite
     from envtool.machine.fetching.fetch import Fetcher
 
-    host = host_suite()
-    suite = host or "stable"
+    host = host_suite() if suite is None else None
+    asked = suite or host or "stable"
     try:
         with Fetcher(offline=settings.offline) as fetcher:
-            found = Providers(open_archive(settings, fetcher), suite).find(sonames)
+            found = Providers(open_archive(settings, fetcher), asked).find(sonames)
     except EnvtoolError as error:
         reporter.note(f"who has these libraries cannot be looked up: {error.message}")
         return {}
-    helps = host is not None and record.impure
     return {
-        soname: Mend(each.package, suite, f"apt install {each.package}" if helps else None)
+        soname: Mend(
+            each.package,
+            asked,
+            f"apt install {each.package}" if host else None,
+            f'libraries = ["{soname}"]' if suite else None,
+        )
         for soname, each in found.items()
     }

@@ -116,7 +116,10 @@ def _for(files: Sequence[str]) -> str:
 def _mend_lines(checked: "Checked", soname: str | None) -> Iterator[str]:
     mend = checked.mends.get(soname or "")
     if mend is not None:
-        yield f"  {mend.command or f'Debian ({mend.suite}) has it in {mend.package}'}"
+        has = f"Debian ({mend.suite}) has it in {mend.package}"
+        if mend.declaration is not None:
+            has += f"; declare {mend.declaration}, then: envtool switch"
+        yield f"  {mend.command or has}"
 
 
 def _summary(checked: "Checked") -> str:
@@ -169,4 +172,9 @@ def _mend_json(checked: "Checked", soname: str | None) -> dict[str, Any] | None:
     mend = checked.mends.get(soname or "")
     if mend is None:
         return None
-    return {"package": mend.package, "suite": mend.suite, "command": mend.command}
+    return {
+        "package": mend.package,
+        "suite": mend.suite,
+        "command": mend.command,
+        "declaration": mend.declaration,
+    }

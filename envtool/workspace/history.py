@@ -178,6 +178,7 @@ class History(Switching):
                 self.reporter,
                 libraries=declaration.libraries,
                 limit=limit,
+                suite=None if record.impure else self.suite(project),
             )
         except OSError as error:
             raise ProfileError(

@@ -143,6 +143,14 @@ class Locking(Entering):
         lock = self._written_lock(project)
         return () if lock is None else lock.python.pins.libraries
 
+    def suite(self, project: Project) -> str | None:
+        """Return Debian's suite that the lock's interpreter is from; None for the host's."""
+        from envtool.plan.closed import ClosedPython
+
+        lock = self._written_lock(project)
+        pins = None if lock is None else lock.python.pins
+        return ClosedPython(pins).suite if pins is not None and pins.packages else None
+
     def audit(self, project: Project, database: str) -> "Audit":
         """Return which packages of the current generation, or of the lock, are vulnerable.
 

@@ -40,6 +40,19 @@ for line in open("/proc/self/maps"):
     if ".so" in line and "/" in line:
         print(line.split(maxsplit=5)[5].strip())
 """
+BUILT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "mine"
+version = "1.0"
+
+[tool.setuptools]
+packages = ["mine"]
+package-data = { mine = ["*.so"] }
+"""
 MISSING = "libwhat_nobody_has.so.7"
 
 
@@ -114,6 +127,34 @@ def test_what_is_opened_by_name_is_found_by_name(closed: "Run", place: "Place") 
     declare(place)
     assert closed("switch").returncode == 0
     assert "libtiff" not in (place.project / "pylock.toml").read_text()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the library")
+def test_what_was_built_from_source_is_read_when_it_is_there(
+    closed: "Run", place: "Place", tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    (mine / "mine").mkdir(parents=True)
+    (mine / "pyproject.toml").write_text(BUILT)
+    code = "import ctypes, os\nctypes.CDLL(os.path.dirname(__file__) + '/native.so')\n"
+    (mine / "mine/__init__.py").write_text(code)
+    (mine / "mine/native.so").write_bytes(compiled(tmp_path / "c", ["libtiff.so.6"]))
+    source = f'[sources]\nmine = {{ path = "{mine}" }}\n'
+    declare(place, "mine", rest=source)
+    assert closed("switch").returncode == 0
+    checked = answer(closed, "check", code=1)
+    mend = {
+        "package": "libtiff6",
+        "suite": "bookworm",
+        "command": None,
+        "declaration": 'libraries = ["libtiff.so.6"]',
+    }
+    assert [(one["soname"], one["mend"]) for one in checked["lacks"]] == [("libtiff.so.6", mend)]
+    told = closed("check").stdout
+    assert 'has it in libtiff6; declare libraries = ["libtiff.so.6"], then: envtool' in told
+    declare(place, "mine", rest=f"{mend['declaration']}\n{source}")
+    assert closed("switch").returncode == 0
+    assert answer(closed, "check")["complete"]
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the libraries")
