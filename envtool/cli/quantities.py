@@ -6,14 +6,14 @@ from argparse import ArgumentTypeError
 __all__ = ["age", "byte_count", "positive"]
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:(i?)B)?", re.IGNORECASE)
+_SIZE = r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)(?:(i?)B)?"
 _SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
-_AGE = re.compile(r"([0-9]{1,6})([hdw])", re.IGNORECASE)
+_AGE = r"([0-9]{1,6})([hdw])"
 
 
 def byte_count(text: str) -> int:
     """Return the bytes that `5G`, `1.5GiB` (powers of 1024, as Nix has it) or `700MB` mean."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if match is None or (match[3] and not match[2]):
         raise ArgumentTypeError(f"expected bytes such as 5G, 1.5GiB, 700MB or 4096, not {text!r}")
     base = 1000 if match[3] == "" else 1024
@@ -23,7 +23,7 @@ def byte_count(text: str) -> int:
 
 def age(text: str) -> int:
     """Return the seconds that `12h`, `30d` or `4w` mean."""
-    match = _AGE.fullmatch(text)
+    match = re.fullmatch(_AGE, text, re.IGNORECASE)
     if match is None or not int(match[1]):
         raise ArgumentTypeError(f"expected an age such as 12h, 30d or 4w, not {text!r}")
     return int(match[1]) * _SECONDS[match[2].lower()]

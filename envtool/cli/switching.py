@@ -5,16 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
-from envtool.cli.history import go_to
 from envtool.cli.options import UsageError
 from envtool.cli.quantities import positive
-from envtool.cli.render import (
-    changes_lines,
-    generation_json,
-    generation_line,
-    plan_json,
-    plan_lines,
-)
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
@@ -72,7 +64,9 @@ def perform_switch(
     session: Session, project: "Project", switch: Callable[[], tuple["Generation", bool]]
 ) -> int:
     """Switch to a generation, new or not, and print it and what came and went."""
-    before = session.workspace().profile(project).current()
+    from envtool.cli.render import changes_lines, generation_json, generation_line
+
+    before = session.quiet_workspace().profile(project).current()
     generation, made = switch()
     terminal = session.terminal
     if terminal.json:
@@ -96,14 +90,18 @@ def _next_steps(program: str) -> str:
 
 
 def _run_switch(session: Session, arguments: Namespace) -> int:
-    project, workspace, terminal = session.found_project(), session.workspace(), session.terminal
+    project, workspace, terminal = session.found_project(), session.switching(), session.terminal
     _check_words(arguments)
     if arguments.test:
         _try(session, project)
     if arguments.to is not None:
+        from envtool.cli.history import go_to
+
         return go_to(session, project, arguments.to)
     if not arguments.dry_run:
         return perform_switch(session, project, lambda: workspace.switch(project))
+    from envtool.cli.render import plan_json, plan_lines
+
     plan = workspace.plan(project)
     if terminal.json:
         terminal.result_json(plan_json(plan))
@@ -123,13 +121,13 @@ def _try(session: Session, project: "Project") -> NoReturn:
     """Enter what is declared without making a generation of it."""
     from envtool.cli.shell import enter_generation
 
-    workspace = session.workspace()
+    workspace = session.switching()
     record = workspace.trial(project)
     enter_generation(session, workspace, project, (None, record))
 
 
 def _run_build(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words
-    workspace = session.workspace()
+    workspace = session.switching()
     path = workspace.build(session.project())
     if session.terminal.json:
         session.terminal.result_json({"path": path.full(), "physical": workspace.physical(path)})

@@ -11,7 +11,6 @@ from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import Pins
 from envtool.machine.settings import Settings
 from envtool.plan.instantiate import Instantiation, add_interpreter
-from envtool.sources.drivers import find_drivers
 from envtool.sources.interpreter import Interpreter, find, satisfies
 from envtool.values import value
 
@@ -89,7 +88,11 @@ def closed_interpreter(settings: Settings, pins: Pins, *, host_drivers: bool = F
 
     python = ClosedPython(pins)
     made = Instantiation()
-    drivers = find_drivers(os.uname().machine, settings.driver_folders) if host_drivers else ()
+    drivers: tuple[tuple[str, str], ...] = ()
+    if host_drivers:
+        from envtool.sources.drivers import find_drivers
+
+        drivers = find_drivers(os.uname().machine, settings.driver_folders)
     output = made.output(add_closed_interpreter(made, python, drivers))
     return Chosen(describe(python, f"{settings.store}/{output}"), pins, drivers)
 

@@ -54,13 +54,14 @@ SETTINGS_KEYS = frozenset(
 _ENVIRONMENT_KEYS = frozenset(
     {"base", "dependencies", "groups", "interpreter", "kernel", "python", "vars"}
 )
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_INDEX = re.compile(r"(?:https?://[^\s/?#]+|file:///)\S*")
-_SONAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.so(?:\.[A-Za-z0-9_.+-]+)?")
+# Compiled when first used: most declarations have few of them.
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+_INDEX = r"(?:https?://[^\s/?#]+|file:///)\S*"
+_SONAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.so(?:\.[A-Za-z0-9_.+-]+)?"
 _SOURCES = ("host", "debian", "standalone", "closed")
-_INTERPRETER = re.compile(r"host|standalone|closed|debian(?:/[a-z0-9][a-z0-9.+-]*)?")
-_SUITE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?: \((?:<<|<=|=|>=|>>) [^\s()]+\))?")
+_INTERPRETER = r"host|standalone|closed|debian(?:/[a-z0-9][a-z0-9.+-]*)?"
+_SUITE = r"[a-z0-9][a-z0-9.+-]*"
+DEBIAN_PACKAGE = r"[a-z0-9][a-z0-9+.-]+(?: \((?:<<|<=|=|>=|>>) [^\s()]+\))?"
 _PINNED = {
     "PATH": "envtool leads it with the environment's programs",
     "PYTHONPATH": "envtool pins it, so that only the environment's packages are importable",
@@ -213,7 +214,7 @@ def _python(table: Table) -> str | None:
 
 def _index(table: Table) -> str | None:
     written = table.string("index")
-    if written is not None and not (_INDEX.fullmatch(written) and written.isprintable()):
+    if written is not None and not (re.fullmatch(_INDEX, written) and written.isprintable()):
         table.fault("index", f"{written!r} is not the http, https or file URL of a package index")
     return written
 
@@ -247,7 +248,7 @@ def _sdists(table: Table) -> tuple[str, ...]:
 def _libraries(table: Table) -> tuple[str, ...]:
     found: set[str] = set()
     for place, name in table.strings("libraries"):
-        if _SONAME.fullmatch(name):
+        if re.fullmatch(_SONAME, name):
             found.add(name)
         else:
             message = f"{name!r} is not the name of a shared library, such as libcairo.so.2"
@@ -257,7 +258,7 @@ def _libraries(table: Table) -> tuple[str, ...]:
 
 def _interpreter(table: Table) -> str | None:
     written = table.string("interpreter", example="debian")
-    if written is None or _INTERPRETER.fullmatch(written):
+    if written is None or re.fullmatch(_INTERPRETER, written):
         return written
     known = "host, debian, debian/SUITE, standalone or closed"
     table.fault("interpreter", f"'{written}' is not {known}{near(written, _SOURCES)}")
@@ -317,7 +318,7 @@ def _variables(table: Table) -> dict[str, str]:
         assert below is not None
         value = below.values[name]
         upper = name.upper()
-        if not _VARIABLE.fullmatch(name):
+        if not re.fullmatch(_VARIABLE, name):
             below.fault(name, "not a variable's name: letters, digits and _ only")
         elif upper in _PINNED or upper.startswith("ENVTOOL_"):
             reason = _PINNED.get(upper, "names that begin with ENVTOOL_ are envtool's own settings")
@@ -362,7 +363,7 @@ def _system(table: Table) -> SystemChoice | None:
         return None
     system.refuse_unknown(("packages", "suite", "components", "allow-failures"))
     suite = system.string("suite", example="trixie")
-    if suite is not None and not _SUITE.fullmatch(suite):
+    if suite is not None and not re.fullmatch(_SUITE, suite):
         system.fault("suite", f"'{suite}' is not the name of a suite of Debian, such as trixie")
     packages = _debian_names(system, "packages")
     if not packages and "packages" not in system.values:
@@ -381,7 +382,7 @@ def _components(system: Table) -> tuple[str, ...]:
     found = set()
     for place, name in system.strings("components"):
         found.add(name)
-        if not _SUITE.fullmatch(name):
+        if not re.fullmatch(_SUITE, name):
             message = f"'{name}' is not the name of a part of a suite, such as main or contrib"
             system.faults.add(place, message)
     if not found and "components" in system.values:
@@ -392,7 +393,7 @@ def _components(system: Table) -> tuple[str, ...]:
 def _debian_names(table: Table, key: str) -> tuple[str, ...]:
     found = set()
     for place, name in table.strings(key):
-        if DEBIAN_PACKAGE.fullmatch(name):
+        if re.fullmatch(DEBIAN_PACKAGE, name):
             found.add(name)
         else:
             message = f"'{name}' is not the name of a package of Debian: a-z, 0-9 and +.- only"

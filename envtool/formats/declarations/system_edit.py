@@ -1,5 +1,6 @@
 """Adding and removing packages of Debian in `[system] packages`, everything else left as it was."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def add_system_packages(
     faults = [
         Fault("--system", None, "", f"'{each}' is not the name of a package of Debian")
         for each in wanted
-        if not DEBIAN_PACKAGE.fullmatch(each)
+        if not re.fullmatch(DEBIAN_PACKAGE, each)
     ]
     if faults:
         raise DeclarationError(faults, hint=f"envtool search {wanted[0]}")
