@@ -88,6 +88,10 @@ def _perform(words: Sequence[str], terminal: Terminal) -> int:
         from envtool.cli.prompt.step import answer
 
         return answer(rest, terminal)
+    if command in ("build", "switch") and not rest:
+        from envtool.cli.realising import realise
+
+        return realise(command, options, terminal)
     from envtool.cli.parser import perform
 
     return perform(words, terminal)

@@ -7,9 +7,9 @@ from typing import Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.options import UsageError
+from envtool.cli.realising import perform_switch
 from envtool.cli.render import changes_json, changes_lines, counts_text, plural
 from envtool.cli.session import Session, working_directory
-from envtool.cli.switching import perform_switch
 from envtool.cli.upgrading import add_exclude_newer
 from envtool.errors import EnvtoolError
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, add_family, completed_by
 from envtool.cli.options import UsageError
+from envtool.cli.realising import perform_switch
 from envtool.cli.render import changes_json, counts_text, plural
 from envtool.cli.session import Session, working_directory
-from envtool.cli.switching import perform_switch
 from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:

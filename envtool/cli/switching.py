@@ -1,19 +1,18 @@
-"""The commands that realise the environment: `switch` and `build`."""
+"""The words of the commands that realise the environment: `switch` and `build`."""
 
 from argparse import Namespace
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.options import UsageError
 from envtool.cli.quantities import positive
+from envtool.cli.realising import build, switch
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
-    from envtool.formats.outcomes import Generation
     from envtool.machine.project import Project
 
-__all__ = ["add_commands", "perform_switch"]
+__all__ = ["add_commands"]
 
 
 def add_commands(commands: "Commands[Parser]") -> None:
@@ -60,46 +59,17 @@ def add_commands(commands: "Commands[Parser]") -> None:
     )
 
 
-def perform_switch(
-    session: Session, project: "Project", switch: Callable[[], tuple["Generation", bool]]
-) -> int:
-    """Switch to a generation, new or not, and print it and what came and went."""
-    from envtool.cli.render import changes_lines, generation_json, generation_line
-
-    before = session.quiet_workspace().profile(project).current()
-    generation, made = switch()
-    terminal = session.terminal
-    if terminal.json:
-        terminal.result_json({"made": made, "generation": generation_json(generation)})
-        return 0
-    line = generation_line(generation, terminal)
-    if before and before.number == generation.number:
-        terminal.result(f"nothing to do; {line}")
-        return 0
-    lines = [line if made else f"switched to {line}", *changes_lines(generation.changes, terminal)]
-    if made and generation.number == 1:
-        lines.append(_next_steps(session.program(project)))
-    terminal.result("\n".join(lines))
-    return 0
-
-
-def _next_steps(program: str) -> str:
-    return (
-        f"next: `{program} shell`, `{program} run python`, or `envtool kernel install` for Jupyter"
-    )
-
-
 def _run_switch(session: Session, arguments: Namespace) -> int:
-    project, workspace, terminal = session.found_project(), session.switching(), session.terminal
     _check_words(arguments)
+    if not (arguments.test or arguments.dry_run or arguments.to is not None):
+        return switch(session)
+    project, workspace, terminal = session.found_project(), session.switching(), session.terminal
     if arguments.test:
         _try(session, project)
     if arguments.to is not None:
         from envtool.cli.history import go_to
 
         return go_to(session, project, arguments.to)
-    if not arguments.dry_run:
-        return perform_switch(session, project, lambda: workspace.switch(project))
     from envtool.cli.render import plan_json, plan_lines
 
     plan = workspace.plan(project)
@@ -127,10 +97,4 @@ def _try(session: Session, project: "Project") -> NoReturn:
 
 
 def _run_build(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words
-    workspace = session.switching()
-    path = workspace.build(session.project())
-    if session.terminal.json:
-        session.terminal.result_json({"path": path.full(), "physical": workspace.physical(path)})
-    else:
-        session.terminal.result(workspace.physical(path))
-    return 0
+    return build(session)

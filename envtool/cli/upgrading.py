@@ -4,9 +4,9 @@ import time
 from argparse import Action, ArgumentTypeError, Namespace
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
+from envtool.cli.realising import perform_switch
 from envtool.cli.render import changes_json, table
 from envtool.cli.session import Session
-from envtool.cli.switching import perform_switch
 
 __all__ = ["add_commands", "add_exclude_newer"]
 
