@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Place
+    from cli.conftest import Place
 
 THROUGH = """\
 import sys
