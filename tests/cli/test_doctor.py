@@ -2,10 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from envtool.formats.nix.storepath import StorePath
+from envtool.machine.collecting.roots import add_indirect
 
 
 @pytest.fixture
@@ -102,3 +107,113 @@ def test_a_shell_that_cannot_be_led(examine: Any) -> None:
     found = examine(well=True, SHELL="/bin/tcsh")["shells"]
     assert found["level"] == "note"
     assert "tcsh" in found["text"]
+
+
+@pytest.fixture(scope="module")
+def poor(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a library to be loaded first, with which a machine lacks what POOR names."""
+    library = str(tmp_path_factory.mktemp("poor") / "poor.so")
+    source = Path(__file__).parent / "children/poor.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+@pytest.mark.parametrize(
+    ("lacks", "found"),
+    [
+        ("symlinks", ("file system", "error", "lacks symlinks")),
+        ("hard-links", ("file system", "note", "no hard links: identical files are stored more")),
+        ("modes", ("file system", "error", "lacks modes")),
+        ("case", ("file system", "error", "lacks upper and lower case")),
+        ("locks", ("file system", "error", "lacks locks")),
+        ("attributes", ("file system", "note", "no extended attributes: nothing in a store")),
+        ("hard-links attributes", ("file system", "note", "no extended attributes")),
+        ("symlinks attributes", ("file system", "error", "lacks symlinks, extended attributes")),
+        ("programs", ("file system", "error", "is mounted noexec")),
+        ("space", ("disk space", "warning", "0.0 GB free")),
+        ("inodes", ("disk space", "warning", "but only 100 inodes")),
+        ("clock", ("clock", "error", "it is 1970-01-02 00:00 UTC here")),
+    ],
+)
+def test_what_a_machine_lacks_is_named(
+    examine: Any, poor: str, lacks: str, found: tuple[str, str, str]
+) -> None:
+    subject, level, words = found
+    environ = {"LD_PRELOAD": poor, "POOR": lacks}
+    told = examine("--offline", well=level != "error", **environ)[subject]
+    assert told["level"] == level
+    assert words in told["text"]
+    assert level != "warning" or "envtool gc" in told["remedy"]
+
+
+def test_without_bubblewrap_there_are_no_namespaces(examine: Any, tmp_path: Path) -> None:
+    found = examine("--offline", well=True, PATH=str(tmp_path))
+    assert found["namespaces"]["level"] == "warning"
+    assert found["namespaces"]["remedy"] == "apt install bubblewrap"
+    assert found["shells"]["text"].startswith("none of bash, zsh, fish is on PATH")
+    assert found["Jupyter"]["level"] == "note"
+    assert found["PATH"]["text"] == "envtool itself is not on PATH"
+    off = examine("--offline", well=True, ENVTOOL_SANDBOX="off")["namespaces"]
+    assert off["level"] == "note"
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="namespaces are denied in one")
+def test_a_kernel_that_denies_namespaces_names_its_setting(examine: Any, place: Any) -> None:
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    start = [sys.executable, "-m", "envtool", "--offline", "doctor"]
+    ended = subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", script, "sh", *start],
+        env=place.environ | {"ENVTOOL_SANDBOX": "auto"},
+        cwd=place.project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "namespaces: this machine denies a sandbox" in ended.stdout, ended.stderr
+    assert "user.max_user_namespaces" in ended.stdout
+
+
+def test_jupyter_is_found_on_the_path(examine: Any, place: Any, tmp_path: Path) -> None:
+    program = tmp_path / "jupyter"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    found = examine("--offline", well=True, PATH=f"{tmp_path}:{place.environ['PATH']}")["Jupyter"]
+    assert (found["level"], found["text"]) == ("ok", str(program))
+
+
+def test_a_kernel_that_cannot_start_is_told(
+    examine: Any, envtool: Any, make_generation: Any, place: Any
+) -> None:
+    make_generation(kernel="Demo")
+    assert envtool("kernel", "install", "envtool.toml").returncode == 0
+    assert examine("--offline", well=True)["kernels"]["level"] == "ok"
+    (place.project / "envtool.toml").unlink()
+    found = examine("--offline", well=True)["kernels"]
+    assert found["level"] == "warning"
+    assert found["remedy"].startswith("envtool kernel remove ")
+
+
+def test_a_mirror_of_debian_that_does_not_answer(examine: Any) -> None:
+    found = examine(well=False, ENVTOOL_DEBIAN_MIRROR="http://127.0.0.1:9/debian")["Debian"]
+    assert found["level"] == "error"
+    assert "does not answer" in found["text"]
+
+
+def test_a_root_whose_link_is_gone(examine: Any, envtool: Any, place: Any) -> None:
+    assert envtool("switch").returncode == 0
+    name = Path(envtool("build").stdout.strip()).name
+    workspace, link = place.settings_of(), place.project / "result"
+    with workspace.store.using():
+        add_indirect(workspace.settings, str(link), StorePath.parse(name))
+    assert examine("--offline", well=True)["roots"]["level"] == "ok"
+    link.unlink()
+    found = examine("--offline", well=True)["roots"]
+    assert str(link) in found["text"]
+    assert found["remedy"] == "envtool gc"
+    assert envtool("gc").returncode == 0
+    assert examine("--offline", well=True)["roots"]["level"] == "ok"
+
+
+def test_a_python_that_is_named_and_is_not_there(examine: Any, tmp_path: Path) -> None:
+    found = examine("--offline", well=True, ENVTOOL_PYTHON=str(tmp_path / "python"))["Python"]
+    assert found["level"] == "warning"

@@ -3,7 +3,6 @@
 Nothing is changed; what is tried on the root's file system is tried in a folder that goes again.
 """
 
-import locale
 import os
 import shutil
 import stat
@@ -25,6 +24,11 @@ _LOW = 2 << 30
 """Bytes below which a disk is soon full: two environments of a data scientist."""
 _FEW = 50_000
 """Inodes; an environment of a data scientist's wheels takes half of them."""
+_SPARED = {
+    "hard links": "identical files are stored more than once",
+    "extended attributes": "nothing in a store needs them",
+}
+"""What a store can do without, and what that means."""
 _READ_ONLY = 0o555
 """The mode of programs in the store."""
 _SHELLS = ("bash", "zsh", "fish")
@@ -81,9 +85,10 @@ def _check_features(place: str) -> Iterator[Finding]:
         yield Finding("file system", "error", f"{place}: {error.strerror}", _ELSEWHERE)
         return
     if not lacking:
-        yield Finding("file system", "ok", "symlinks, hard links, modes, case, locks")
-    elif set(lacking) == {"hard links"}:
-        text = "no hard links: identical files are stored more than once"
+        had = "symlinks, hard links, modes, case, locks, extended attributes"
+        yield Finding("file system", "ok", had)
+    elif set(lacking) <= _SPARED.keys():
+        text = "; ".join(f"no {each}: {_SPARED[each]}" for each in lacking)
         yield Finding("file system", "note", text)
     else:
         text = f"{place} lacks {', '.join(lacking)}"
@@ -101,6 +106,7 @@ def _features(folder: str) -> Iterator[tuple[str, bool]]:
     yield "modes", stat.S_IMODE(os.stat(file).st_mode) == _READ_ONLY
     yield "upper and lower case", not os.path.exists(f"{folder}/A")
     yield "locks", _locks(f"{folder}/lock")
+    yield "extended attributes", _works(lambda: os.setxattr(f"{folder}/lock", "user.envtool", b"a"))
 
 
 def _works(call: "object") -> bool:
@@ -151,13 +157,9 @@ def _check_clock() -> Finding:
 
 def _check_locale() -> Finding:
     encoding = sys.getfilesystemencoding()
-    preferred = locale.getpreferredencoding(do_setlocale=False)
     if encoding.lower().replace("-", "") != "utf8":
         text = f"names of files are {encoding}, not UTF-8"
         return Finding("locale", "error", text, "export LC_ALL=C.UTF-8")
-    if preferred.lower().replace("-", "") != "utf8":
-        text = f"texts are {preferred} by default, not UTF-8"
-        return Finding("locale", "warning", text, "export LC_ALL=C.UTF-8")
     return Finding("locale", "ok", "UTF-8")
 
 
@@ -236,10 +238,16 @@ def check_store(settings: Settings) -> Iterator[Finding]:
 
 def _check_roots(settings: Settings) -> Finding:
     from envtool.machine.collecting.retention import forget_gone
+    from envtool.machine.collecting.roots import stale
 
+    links = stale(settings)
+    if links:
+        more = f" and {len(links) - 1} more" if links[1:] else ""
+        text = f"roots whose link is gone keep nothing any more: {links[0]}{more}"
+        return Finding("roots", "note", text, "envtool gc")
     gone = {each.declaration for each in forget_gone(settings, dry_run=True)}
     if not gone:
-        return Finding("roots", "ok", "every declaration with generations is there")
+        return Finding("roots", "ok", "every link and every declaration with generations is there")
     first, *others = sorted(gone)
     text = f"generations of declarations that are gone: {first}"
     if others:

@@ -111,15 +111,33 @@ def _point(link: str, target: str) -> None:
 
 def drop_stale(settings: Settings) -> list[str]:
     """Remove indirect roots whose user's link is gone; return the paths of those links."""
-    auto = f"{settings.gcroots}/auto"
     gone = []
     with disk_errors("remove stale GC roots"):
-        for name in sorted(os.listdir(auto)) if os.path.isdir(auto) else ():
-            entry = f"{auto}/{name}"
-            if os.path.islink(entry) and not os.path.lexists(_target(entry)):
-                gone.append(_target(entry))
-                os.unlink(entry)
+        for entry in _stale(settings):
+            gone.append(_target(entry))
+            os.unlink(entry)
     return gone
+
+
+def stale(settings: Settings) -> list[str]:
+    """Return the user's links that indirect roots point to and that are gone; nothing changes.
+
+    :raises StoreError: the roots cannot be read.
+    """
+    with disk_errors("read the GC roots"):
+        return [_target(entry) for entry in _stale(settings)]
+
+
+def _stale(settings: Settings) -> list[str]:
+    auto = f"{settings.gcroots}/auto"
+    entries = [f"{auto}/{name}" for name in _names(auto)]
+    return [
+        entry for entry in entries if os.path.islink(entry) and not os.path.lexists(_target(entry))
+    ]
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
 def _pattern(settings: Settings) -> re.Pattern[bytes]:
