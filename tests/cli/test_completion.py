@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pexpect
@@ -115,41 +116,79 @@ SHELLS = {
 }
 
 
-@pytest.mark.parametrize(
-    "shell",
-    [
+PROGRAM = """\
+#!/bin/sh
+if [ "$1" = __complete ]; then
+    exec {python} -c 'import sys; from envtool.cli import main; sys.exit(main())' "$@"
+fi
+echo "called: $*:"
+"""
+"""envtool, but that it only says with which words it was called."""
+
+
+@pytest.fixture(
+    params=[
         pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"no {name}"))
         for name in SHELLS
-    ],
+    ]
 )
-def test_the_shell_completes(shell: str, place: Any, envtool: Any, tmp_path: Any) -> None:
-    script = tmp_path / "completion"
-    script.write_text(envtool("completion", shell).stdout)
-    programs = tmp_path / "programs"
+def shell(request: Any, place: Any, envtool: Any, tmp_path: Any) -> Iterator[Any]:
+    """Start a shell on a terminal that has the completion and knows envtool by name."""
+    name: str = request.param
+    script, programs = tmp_path / "completion", tmp_path / "programs"
+    script.write_text(envtool("completion", name).stdout)
     programs.mkdir()
-    start = programs / "envtool"
-    code = "import sys; from envtool.cli import main; sys.exit(main())"
-    start.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{code}' \"$@\"\n")
-    start.chmod(0o755)
+    (programs / "envtool").write_text(PROGRAM.format(python=sys.executable))
+    (programs / "envtool").chmod(0o755)
     environ = {**place.environ, "PATH": f"{programs}:{place.environ['PATH']}"}
     child = pexpect.spawn(
-        str(shutil.which(shell)),
-        SHELLS[shell][1:],
+        str(shutil.which(name)),
+        SHELLS[name][1:],
         cwd=str(place.project),
         env=environ,
         encoding="utf-8",
-        timeout=10,
+        timeout=30,
         dimensions=(24, 120),
     )
-    ready = {"zsh": "autoload -U compinit; compinit -u -D; "}.get(shell, "")
+    ready = {"zsh": "autoload -U compinit; compinit -u -D; "}.get(name, "")
     child.sendline(f"{ready}source {script}; echo rea''dy")
     child.expect_exact("ready\r\n")
-    child.send("envtool kernel ins\t")
-    child.expect("ins.*tall")
-    child.sendcontrol("c")
-    child.send("envtool generat\t--jso\t")
-    child.expect("--jso.*n")
+    yield child
     child.close(force=True)
+
+
+@pytest.fixture
+def known(place: Any, make_generation: Any, envtool: Any) -> None:
+    """Let there be an environment, a lock, and generations 2 to 10."""
+    (place.project / "bom.json").touch()
+    with open(place.project / "envtool.toml", "a", encoding="utf-8") as file:
+        file.write("\n[env.custom]\n")
+    (place.project / "pylock.toml").write_text(lock_of("somepackage"))
+    for number in range(10):
+        make_generation({f"program{number}": "#!/bin/sh\n"})
+    assert envtool("generations", "delete", "1").returncode == 0
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("typed", "called"),
+    [
+        ("outd\t", "outdated"),
+        ("kernel ins\t", "kernel install"),
+        ("generat\t--jso\t", "generations --json"),
+        ("-e cust\tswi\t", "-e custom switch"),
+        ("rollback 1\t", "rollback 10"),
+        ("generations delete 1\t", "generations delete 10"),
+        ("why some\t", "why somepackage"),
+        ("upgrade somep\t", "upgrade somepackage"),
+        ("export --format cyc\t-o bom\t", "export --format cyclonedx -o bom.json"),
+    ],
+)
+def test_a_tab_completes_in_the_shell(typed: str, called: str, shell: Any) -> None:
+    shell.send(f"envtool {typed}")
+    shell.send("\r")
+    shell.expect(r"called: (.*?):")
+    assert shell.match[1].strip() == called
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
