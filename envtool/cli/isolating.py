@@ -228,6 +228,10 @@ def closure_views(
         from envtool.machine.isolating.data import data_views
 
         views += data_views(f"{workspace.physical(record.environment)}/bin/python")
+    if not record.impure:
+        from envtool.machine.isolating.gpu import gpu_views
+
+        views += gpu_views(f"{workspace.physical(record.environment)}/bin/python")
     views.append(View(folder, writable=not isolation.read_only))
     with workspace.store.using():
         closure = workspace.store.closure([record.environment])

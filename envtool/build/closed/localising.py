@@ -17,11 +17,10 @@ from envtool.build.closed.libraries import FOLDER
 from envtool.build.closed.library import SHARED
 from envtool.build.closed.shutting import loader
 from envtool.errors import BuildError
+from envtool.machine.isolating.gpu import DRIVERS, DRIVERS_INSIDE
+from envtool.machine.isolating.leaving import HOST
 
 __all__ = ["find_patchelf", "localise", "patch"]
-
-_DRIVERS = "drivers"
-"""The folder of links to the host's GPU driver; nothing else of the host is in it."""
 
 
 def find_patchelf(path: str) -> str:
@@ -71,8 +70,9 @@ def localise(
         # Where `ctypes.util.find_library` looks; relative, as a sibling in the store.
         os.symlink(f"../{os.path.basename(libraries)}/{FOLDER}", f"{target}/{SHARED}")
     if drivers:
-        _add_drivers(f"{target}/{_DRIVERS}", drivers)
-        folders.append(f"{place}/{_DRIVERS}")
+        for below in (DRIVERS_INSIDE, DRIVERS):
+            _add_drivers(f"{target}/{below}", drivers, HOST if below == DRIVERS_INSIDE else "")
+            folders.append(f"{place}/{below}")
     program = f"{target}/bin/{name}"
     _copy(f"{closed}/usr/bin/{name}", program)
     patch(program, own, folders, patchelf)
@@ -90,10 +90,10 @@ def localise(
         file.write(json.dumps(about, indent=1) + "\n")
 
 
-def _add_drivers(folder: str, drivers: Mapping[str, str]) -> None:
+def _add_drivers(folder: str, drivers: Mapping[str, str], root: str) -> None:
     os.mkdir(folder)
     for name, path in drivers.items():
-        os.symlink(path, f"{folder}/{name}")
+        os.symlink(f"{root}{path}", f"{folder}/{name}")
 
 
 def _copy(source: str, target: str) -> None:

@@ -143,12 +143,18 @@ class Root:
         `path` has no symbolic links in it.
         """
         source, target = self.source(path), self.target(inside or path)
-        if os.path.isdir(source):
-            os.makedirs(target, exist_ok=True)
-        elif not os.path.lexists(target):
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "xb"):
-                pass
+        try:
+            if os.path.isdir(source):
+                os.makedirs(target, exist_ok=True)
+            elif not os.path.lexists(target):
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open(target, "xb"):
+                    pass
+        except OSError as error:  # what is shown already is read-only, or has a file there
+            raise SandboxError(
+                f"{path} cannot be seen at {inside or path}: {error.strerror}",
+                hint="move it to where nothing else is shown",
+            ) from error
         mount(source, target, None, _BIND | _RECURSIVE)
         if not writable:
             _make_read_only(target)
