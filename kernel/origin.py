@@ -32,7 +32,11 @@ def refuse_unknown(workspace: "Workspace", project: "Project") -> None:
     :raises DeclarationError: the declaration cannot be read.
     """
     consent = Consent(workspace.settings, project.path)
-    verdict = consent.verdict(workspace.declaration_digest(project))
+    digest = workspace.declaration_digest(project)
+    verdict = consent.verdict(digest)
+    if verdict == "unknown" and consent.was_renamed(digest):
+        consent.allow(digest)
+        return
     if verdict == "allowed":
         return
     reasons = list(_reasons(project, is_known=consent.was_ever_allowed()))

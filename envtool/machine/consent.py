@@ -26,7 +26,8 @@ class Consent:
     """What the user has said about the declaration at a path."""
 
     def __init__(self, settings: "Settings", declaration: str) -> None:
-        self.folder = f"{settings.state}/consent{os.path.abspath(declaration)}"
+        self._path = os.path.abspath(declaration)
+        self.folder = f"{settings.state}/consent{self._path}"
         """It need not exist; then nothing was said."""
 
     def verdict(self, digest: str) -> Verdict:
@@ -42,6 +43,18 @@ class Consent:
             # Declarations further down lie in folders below; digests are files.
             return DENIED not in names and any(
                 os.path.isfile(f"{self.folder}/{name}") for name in names
+            )
+        return False
+
+    def was_renamed(self, digest: str) -> bool:
+        """Say whether a file beside it that is gone was allowed in this very text."""
+        folder, beside = os.path.split(self._path)[0], os.path.dirname(self.folder)
+        with suppress(OSError):
+            return any(
+                os.path.isfile(f"{beside}/{name}/{digest}")
+                and not os.path.exists(f"{beside}/{name}/{DENIED}")
+                and not os.path.lexists(f"{folder}/{name}")
+                for name in os.listdir(beside)
             )
         return False
 

@@ -47,3 +47,24 @@ def test_what_cannot_be_written_is_an_error(tmp_path: Path, consent: Consent) ->
         consent.allow(ONE)
     with pytest.raises(StoreError, match="note the denial"):
         consent.deny()
+
+
+def test_a_name_that_is_gone_speaks_for_the_same_text_beside_it_only(tmp_path: Path) -> None:
+    settings, folder = Settings(str(tmp_path / "root")), tmp_path / "lake"
+    (folder / "below").mkdir(parents=True)
+    (folder / "old.ipynb").touch()
+    Consent(settings, str(folder / "old.ipynb")).allow(ONE)
+    new = Consent(settings, str(folder / "new.ipynb"))
+    assert not new.was_renamed(ONE)  # a copy, as long as the other one is there
+    (folder / "old.ipynb").unlink()
+    assert new.was_renamed(ONE)
+    assert not new.was_renamed(OTHER)
+    assert not Consent(settings, str(folder / "below" / "new.ipynb")).was_renamed(ONE)
+
+
+def test_a_denied_name_that_is_gone_speaks_for_nobody(tmp_path: Path) -> None:
+    settings = Settings(str(tmp_path / "root"))
+    old = Consent(settings, str(tmp_path / "old.ipynb"))
+    old.allow(ONE)
+    old.deny()
+    assert not Consent(settings, str(tmp_path / "new.ipynb")).was_renamed(ONE)
