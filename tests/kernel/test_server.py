@@ -2,10 +2,11 @@
 
 import json
 import os
-import re
 import select
 import signal
+import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -25,27 +26,50 @@ if TYPE_CHECKING:
 nbformat: Any = untyped
 LIMIT = 60
 TOKEN = "t"
+SERVE = """
+import sys
+from jupyter_server.serverapp import ServerApp
+app = ServerApp.instance()
+app.initialize(sys.argv[1:])
+# Behind the one that listens, which comes behind the words that it does.
+app.io_loop.add_callback(print, "ready", flush=True)
+app.start()
+"""
 BLOCK = '# /// script\n# dependencies = ["{}"]\n# ///\n'
 WHERE = "import os; print(os.environ['ENVTOOL_DECLARATION'], os.getpid())"
+
+
+class Connection(HTTPConnection):
+    """One to a socket that is a file, which nobody else can take as they can a port."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__("localhost", timeout=LIMIT)
+        self._place = place
+
+    def connect(self) -> None:
+        """Connect to the file."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(LIMIT)
+        self.sock.connect(self._place)
 
 
 class Server:
     """A server at work in a folder, and what a front end asks it."""
 
-    def __init__(self, python: str, folder: Path) -> None:
-        argv = [python, "-m", "jupyter_server", "--no-browser", "--allow-root"]
-        argv += ["--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={TOKEN}"]
+    def __init__(self, python: str, folder: Path, place: str) -> None:
+        self._socket = f"{place}/server"
+        argv = [python, "-c", SERVE, "--no-browser", "--allow-root"]
+        argv += [f"--ServerApp.sock={self._socket}", f"--IdentityProvider.token={TOKEN}"]
         self.process = subprocess.Popen(
-            argv, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
-        assert self.process.stderr is not None
-        found = (re.search(r"http://127\.0\.0\.1:(\d+)/", line) for line in self.process.stderr)
-        self._port = next(int(each[1]) for each in found if each)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
         self._clients: list[BlockingKernelClient] = []
 
     def ask(self, method: str, path: str, content: object = None) -> Any:
         """Return the JSON that a request of the REST API is answered with."""
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=LIMIT)
+        connection = Connection(self._socket)
         body = None if content is None else json.dumps(content)
         connection.request(method, f"/api/{path}", body, {"Authorization": f"token {TOKEN}"})
         response = connection.getresponse()
@@ -120,9 +144,10 @@ def server(
     generation, _ = workspace.switch(declare("server", 'dependencies = ["jupyter-server"]\n'))
     kernelspec.install_generic(workspace)
     python = f"{workspace.physical(generation.record.environment)}/bin/python"
-    started = Server(python, tmp_path)
-    yield started
-    started.end()
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as place:
+        started = Server(python, tmp_path, place)
+        yield started
+        started.end()
 
 
 def test_a_renamed_notebook_keeps_consent_and_environment_over_a_restart(
