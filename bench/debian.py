@@ -1,8 +1,9 @@
 """What Debian as a source costs: a suite's index, closures of ten programs, and questions to it.
 
 The peer is apt with folders of its own: `update`, then `-s install` without recommended packages
-and as if nothing was there, from the same mirror on loopback, which has one suite's index. The
-closures are compared, too: of the ten programs, and of as many others alone as `--closures` says.
+and as if nothing was there, from the same mirror on loopback, which has the indices of one release,
+of its updates and of its security updates. The closures are compared, too: of the ten programs, and
+of as many others alone as `--closures` says.
 """
 
 import argparse
@@ -12,15 +13,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from interpreter import served
+from mirror import keep_suites
 from stage import envtool, perform, roomy, unlock
 from timing import Command, Prepare, interleave, keep, median, report
 
-from envtool.machine.debian.archive import Archive, open_archive
-from envtool.machine.debian.mirrors import find_mirrors
+from envtool.machine.debian.archive import Archive, Suite, open_archive
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.plan.debian.pinning import pin_closure
@@ -57,25 +58,7 @@ print(time.perf_counter() - start)
 """
 
 
-def fill(mirror: Path, suite: str) -> None:
-    """Keep a suite's InRelease and its index in the folder of a mirror."""
-    mirrors = find_mirrors((), None)
-    with Fetcher(offline=False) as fetcher:
-        archive = open_archive(Settings(root=str(mirror / "root")), fetcher)
-        release = archive.suite(suite, refresh=True).release
-        base, dist = f"{mirrors.of('debian')[0]}/dists/{suite}", mirror / "debian/dists" / suite
-        for listed in release.files.values():
-            if re.fullmatch(rf"main/binary-({archive.architecture}|all)/Packages\.xz", listed.path):
-                path = dist / listed.path
-                path.parent.mkdir(parents=True)
-                fetcher.fetch(f"{base}/{listed.path}", str(path), sha256=listed.sha256)
-                copy = path.parent / "by-hash/SHA256" / listed.sha256
-                copy.parent.mkdir(parents=True)
-                shutil.copy(path, copy)
-        fetcher.fetch(f"{base}/InRelease", str(dist / "InRelease"), sha256=None)
-
-
-def apt(folder: Path, url: str, suite: str) -> tuple[str, ...]:
+def apt(folder: Path, url: str, suites: Sequence[Suite]) -> tuple[str, ...]:
     """Make folders of its own for apt, and return the options that say so."""
     for each in ("state/lists/partial", "cache/archives/partial", "etc"):
         (folder / each).mkdir(parents=True)
@@ -84,8 +67,12 @@ def apt(folder: Path, url: str, suite: str) -> tuple[str, ...]:
     trusted = folder / "keys.gpg"
     trusted.write_bytes(b"".join(path.read_bytes() for path in sorted(keys.glob("*.pgp"))))
     sources = folder / "sources.list"
-    mirror = url.replace("{archive}", "debian")
-    sources.write_text(f"deb [signed-by={trusted}] {mirror} {suite} main\n")
+    sources.write_text(
+        "".join(
+            f"deb [signed-by={trusted}] {url.replace('{archive}', each.archive)} {each.name} main\n"
+            for each in suites
+        )
+    )
     options = {
         "Dir::State": f"{folder}/state",
         "Dir::State::status": f"{folder}/status",
@@ -144,24 +131,33 @@ def agree(folder: Path, options: tuple[str, ...], suite: str, count: int) -> Non
     print(f"closures equal to apt's: {len(rows) - len(different)} of {len(rows)}\n")
 
 
-def sides(folder: Path, url: str, suite: str, *, cold: bool) -> dict[str, Prepare]:
+def sides(folder: Path, url: str, suites: Sequence[Suite], *, cold: bool) -> dict[str, Prepare]:
     """Return both tools, each with the index that it fetches first, or has."""
     names = PROGRAMS.split()
 
     def ours(number: int) -> Command:
         root = f"{folder}/cold-{number}" if cold else f"{folder}/root"
-        argv = (sys.executable, "-c", PIN, root, url, suite, "refresh" if cold else "keep", *names)
+        argv = (
+            sys.executable,
+            "-c",
+            PIN,
+            root,
+            url,
+            suites[0].name,
+            "refresh" if cold else "keep",
+            *names,
+        )
         return command(folder, *argv)
 
     def theirs(number: int) -> Command:
-        options = apt(folder / f"apt-{number}", url, suite) if cold else kept
+        options = apt(folder / f"apt-{number}", url, suites) if cold else kept
         install = ["apt-get", *options, "-s", "--no-install-recommends", "install", *names]
         if not cold:
             return command(folder, *install)
         update = ["apt-get", *options, "update"]
         return command(folder, "sh", "-c", f"{quoted(update)} && {quoted(install)}")
 
-    kept = () if cold else apt(folder / "apt", url, suite)
+    kept = () if cold else apt(folder / "apt", url, suites)
     if not cold:
         perform(command(folder, "apt-get", *kept, "update"))
         perform(ours(0))
@@ -198,15 +194,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="envtool-bench-", dir=chosen.folder) as name:
         folder = Path(name)
         try:
-            fill(folder / "mirror", chosen.suite)
+            suites = keep_suites(folder / "mirror", chosen.suite)
             with served(folder / "mirror") as url:
                 for title, cold, goal in (("cold", True, COLD), ("warm", False, WARM)):
-                    both = sides(folder, url, chosen.suite, cold=cold)
+                    both = sides(folder, url, suites, cold=cold)
                     runs = interleave(both, rounds=chosen.rounds, wait=chosen.wait)
                     report(f"closure of ten programs, {title}", runs, goal=1.0)
                     print(f"  {median(runs['envtool']):.2f} s (at most {goal} s wanted)\n")
             questions(folder, chosen.suite, chosen.wait)
-            options = apt(folder / "again", url, chosen.suite)
+            options = apt(folder / "again", url, suites)
             shutil.rmtree(folder / "again/state")
             shutil.copytree(folder / "apt/state", folder / "again/state")
             agree(folder, options, chosen.suite, chosen.closures)

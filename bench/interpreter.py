@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from mirror import keep_suites
 from stage import envtool, perform, roomy, unlock
 from timing import Command, Prepare, interleave, keep, median, report
 
 from envtool.formats.lock import parse
-from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.mirrors import find_mirrors
 from envtool.machine.fetching.fetch import Fetcher
-from envtool.machine.settings import Settings
 
 INSIDE = "start in an environment"
 STARTS = {
@@ -52,22 +51,14 @@ def project(folder: Path, suite: str) -> Path:
 def fill(mirror: Path, locked: Path, suite: str) -> None:
     """Keep what a lock pins, and what locking reads, in the folder of a mirror."""
     text = (locked / "pylock.toml").read_text()
-    packages = parse(text, path="pylock.toml").python.packages
+    packages = parse(text, path="pylock.toml").python.pins.packages
     mirrors = find_mirrors((), None)
     with Fetcher(offline=False) as fetcher:
         for package in packages:
-            path = mirror / "debian" / package.path
+            path = mirror / package.archive / package.path
             path.parent.mkdir(parents=True, exist_ok=True)
             fetcher.fetch(mirrors.urls(package)[0], str(path), sha256=package.sha256)
-        archive = open_archive(Settings(root=str(mirror / "root")), fetcher)
-        release = archive.suite(suite, refresh=True).release
-        base, dist = f"{mirrors.of('debian')[0]}/dists/{suite}", mirror / "debian/dists" / suite
-        listed = release.find(f"main/binary-{archive.architecture}/Packages", (".xz", ".gz", ""))
-        assert listed is not None
-        by_hash = f"{listed.path.rpartition('/')[0]}/by-hash/SHA256/{listed.sha256}"
-        (dist / by_hash).parent.mkdir(parents=True)
-        fetcher.fetch(f"{base}/{listed.path}", str(dist / by_hash), sha256=listed.sha256)
-        fetcher.fetch(f"{base}/InRelease", str(dist / "InRelease"), sha256=None)
+    keep_suites(mirror, suite)
 
 
 @contextmanager
