@@ -1,47 +1,60 @@
 """Known vulnerabilities in the Open Source Vulnerability format.
 
 <https://ossf.github.io/osv-schema/>. Of an entry only what concerns packages of the Python package
-index is read.
+index (`PyPI`) or of a release of Debian (`Debian:12`) is read. Those of Debian are source packages,
+and their versions have Debian's order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 from envtool.errors import FormatError
+from envtool.formats.debian.version import key
 from envtool.formats.declarations.requirement import normalised
 from envtool.values import value
 
-__all__ = ["Affected", "Vulnerability", "read"]
+__all__ = ["PYTHON", "Affected", "Vulnerability", "read"]
 
-_ECOSYSTEM = "PyPI"
+PYTHON = "PyPI"
+_DEBIAN = "Debian:"
 
 
 @value
 class Affected:
     """The versions of one package that an entry is about."""
 
+    ecosystem: str
+    """`PyPI`, or such as `Debian:12`."""
     name: str
-    """Normalised (PEP 503)."""
+    """Normalised (PEP 503); of Debian the source package's."""
     versions: frozenset[str]
     ranges: tuple[tuple[tuple[str, str], ...], ...]
     """Of each range its events, such as (`introduced`, `0`), (`fixed`, `2.1`), in order."""
 
     def has(self, version: str) -> bool:
-        """Say whether a version is affected; one that is no PEP 440 version, only if listed."""
+        """Say whether a version is affected; one without an order, only if it is listed."""
         if version in self.versions:
             return True
         try:
-            return any(_within(Version(version), events) for events in self.ranges)
-        except InvalidVersion:
+            return any(_within(version, events, self._order) for events in self.ranges)
+        except (InvalidVersion, FormatError):
             return False
 
     def fixed_after(self, version: str) -> str | None:
         """Return the first version after this one that has the repair; None when none is known."""
-        fixed = [Version(at) for events in self.ranges for kind, at in events if kind == "fixed"]
-        later = [each for each in fixed if each > Version(version)]
-        return str(min(later)) if later else None
+        order = self._order
+        fixed = [at for events in self.ranges for kind, at in events if kind == "fixed"]
+        try:
+            later = [each for each in fixed if order(each) > order(version)]
+        except (InvalidVersion, FormatError):
+            return None
+        return min(later, key=order, default=None)
+
+    @property
+    def _order(self) -> "_Order":
+        return _order_of(self.ecosystem)
 
 
 @value
@@ -53,7 +66,7 @@ class Vulnerability:
     """Other names of the same, such as a CVE."""
     summary: str
     affected: tuple[Affected, ...]
-    """Of the Python package index; entries of other ecosystems have none."""
+    """Entries of other ecosystems have none."""
 
 
 def read(entry: object, place: str) -> Vulnerability | None:
@@ -67,8 +80,10 @@ def read(entry: object, place: str) -> Vulnerability | None:
         return None
     try:
         affected = tuple(_affected(entry.get("affected") or []))
-        aliases = tuple(str(each) for each in entry.get("aliases") or ())
-    except (AttributeError, KeyError, TypeError, InvalidVersion) as error:
+        # Debian's entries name what they are made of as what is upstream of them.
+        names = (*(entry.get("aliases") or ()), *(entry.get("upstream") or ()))
+        aliases = tuple(dict.fromkeys(map(str, names)))
+    except (AttributeError, KeyError, TypeError, InvalidVersion, FormatError) as error:
         raise FormatError(f"{place}: {entry['id']} is not of the format: {error}") from error
     details = str(entry.get("details") or "").strip().partition("\n")[0]
     return Vulnerability(entry["id"], aliases, str(entry.get("summary") or details), affected)
@@ -77,30 +92,45 @@ def read(entry: object, place: str) -> Vulnerability | None:
 def _affected(entries: list[Mapping[str, Any]]) -> Iterator[Affected]:
     for entry in entries:
         package = entry.get("package") or {}
-        if package.get("ecosystem") != _ECOSYSTEM:
+        ecosystem = str(package.get("ecosystem"))
+        if ecosystem != PYTHON and not ecosystem.startswith(_DEBIAN):
             continue
         ranges = [
-            tuple(_events(each["events"]))
+            tuple(_events(each["events"], _order_of(ecosystem)))
             for each in entry.get("ranges") or ()
             if each.get("type") in {"ECOSYSTEM", "SEMVER"}
         ]
         versions = frozenset(map(str, entry.get("versions") or ()))
-        yield Affected(normalised(package["name"]), versions, tuple(ranges))
+        name = normalised(package["name"]) if ecosystem == PYTHON else str(package["name"])
+        yield Affected(ecosystem, name, versions, tuple(ranges))
 
 
-def _events(events: list[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+_Order = Callable[[str], Any]
+"""From a version to what sorts as it does."""
+
+
+def _order_of(ecosystem: str) -> _Order:
+    return Version if ecosystem == PYTHON else _debian_order
+
+
+def _debian_order(version: str) -> object:
+    # In the format "0" is before every version; of Debian's, 0~1 is before 0.
+    return () if version == "0" else (key(version),)
+
+
+def _events(events: list[Mapping[str, str]], order: _Order) -> Iterator[tuple[str, str]]:
     """Yield the events of a range in the order of their versions, `introduced` first."""
     pairs = [(kind, str(at)) for event in events for kind, at in event.items() if kind != "limit"]
-    yield from sorted(pairs, key=lambda pair: (Version(pair[1]), pair[0] != "introduced"))
+    yield from sorted(pairs, key=lambda pair: (order(pair[1]), pair[0] != "introduced"))
 
 
-def _within(version: Version, events: tuple[tuple[str, str], ...]) -> bool:
-    inside = False
+def _within(version: str, events: tuple[tuple[str, str], ...], order: _Order) -> bool:
+    inside, place = False, order(version)
     for kind, at in events:
-        if kind == "introduced" and version >= Version(at):
+        if kind == "introduced" and place >= order(at):
             inside = True
-        elif (kind == "fixed" and version >= Version(at)) or (
-            kind == "last_affected" and version > Version(at)
+        elif (kind == "fixed" and place >= order(at)) or (
+            kind == "last_affected" and place > order(at)
         ):
             inside = False
     return inside

@@ -3,11 +3,13 @@
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from envtool.errors import FetchError, FormatError
 from envtool.formats import osv
+from envtool.formats.debian.package import DebianPackage
+from envtool.formats.debian.suites import number_of, release_of
 from envtool.formats.generation import Package
 from envtool.formats.osv import Vulnerability
 from envtool.machine.fetching.fetch import Fetcher
@@ -24,11 +26,16 @@ _MOST = 64 << 20
 class Hit:
     """A vulnerability of a package that is there."""
 
+    ecosystem: str
+    """`PyPI`, or such as `Debian:12`."""
     package: str
+    """Of Debian the source package's name."""
     version: str
     vulnerability: Vulnerability
     fixed: str | None
     """The next version with the repair; None when none is known."""
+    binaries: tuple[str, ...] = ()
+    """Of Debian: the packages made of it that are there; sorted."""
 
 
 @value
@@ -38,10 +45,18 @@ class Audit:
     entries: int
     """How many the database has."""
     hits: tuple[Hit, ...]
-    """By package, then by id."""
+    """By ecosystem, Python's last, then by package, then by id."""
+    unknown: tuple[str, ...] = ()
+    """Releases of Debian that have packages there, and no number by which databases know them."""
 
 
-def audit(settings: Settings, packages: Sequence[Package], database: str) -> Audit:
+def audit(
+    settings: Settings,
+    packages: Sequence[Package],
+    database: str,
+    *,
+    debian: Iterable[DebianPackage] = (),
+) -> Audit:
     """Return which of the packages have known vulnerabilities.
 
     `database` is a path or URL of one entry, of a list of them (JSON), or of a zip of entries; or
@@ -50,20 +65,54 @@ def audit(settings: Settings, packages: Sequence[Package], database: str) -> Aud
     :raises FetchError: it cannot be had.
     :raises FormatError: it is no such database.
     """
-    versions = {each.name: each.version for each in packages if each.version is not None}
-    count, hits = 0, dict[tuple[str, str], Hit]()
+    present = _Present(packages, debian)
+    count, hits = 0, dict[tuple[str, ...], Hit]()
     with _local(settings, database) as path:
         for place, entry in _entries(path):
             count += 1
             found = osv.read(entry, place)
-            for affected in found.affected if found else ():
-                version = versions.get(affected.name)
-                if found and version is not None and affected.has(version):
-                    fixed = affected.fixed_after(version)
-                    hits[affected.name, found.id] = Hit(affected.name, version, found, fixed)
+            for hit in present.hits(found) if found else ():
+                hits[hit.ecosystem, hit.package, hit.version, hit.vulnerability.id] = hit
     if not count:
         raise FormatError(f"{database} has no entries", hint="give a folder or zip of OSV entries")
-    return Audit(count, tuple(hits[key] for key in sorted(hits)))
+    ordered = (hits[key] for key in sorted(hits, key=lambda key: (key[0] == osv.PYTHON, key)))
+    return Audit(count, tuple(ordered), tuple(sorted(present.unknown)))
+
+
+class _Present:
+    """What is there, as databases name it."""
+
+    def __init__(self, packages: Iterable[Package], debian: Iterable[DebianPackage]) -> None:
+        self._versions: dict[tuple[str, str], set[str]] = {}
+        """Ecosystem and name to the versions that are there."""
+        self._binaries: dict[tuple[str, str, str], set[str]] = {}
+        """Ecosystem, source package and version to the packages made of it."""
+        self.unknown: set[str] = set()
+        for each in packages:
+            if each.version is not None:
+                self._versions.setdefault((osv.PYTHON, each.name), set()).add(each.version)
+        for package in debian:
+            self._add(package)
+
+    def _add(self, package: DebianPackage) -> None:
+        release = release_of(package.suite)
+        number = number_of(release)
+        if number is None:
+            self.unknown.add(release)
+            return
+        place = f"Debian:{number}", package.source_name
+        self._versions.setdefault(place, set()).add(package.source_version)
+        self._binaries.setdefault((*place, package.source_version), set()).add(package.name)
+
+    def hits(self, known: Vulnerability) -> Iterator[Hit]:
+        """Yield what of it an entry is about."""
+        for affected in known.affected:
+            place = affected.ecosystem, affected.name
+            for version in sorted(self._versions.get(place, ())):
+                if affected.has(version):
+                    binaries = self._binaries.get((*place, version), ())
+                    fixed = affected.fixed_after(version)
+                    yield Hit(*place, version, known, fixed, tuple(sorted(binaries)))
 
 
 @contextmanager

@@ -158,7 +158,27 @@ class Locking(Entering):
         """
         from envtool.plan.auditing import audit
 
-        return audit(self.settings, self.tree(project), database)
+        packages = self.tree(project)
+        lock = self._present_lock(project)
+        found = [*lock.python.pins.packages, *(each.package for each in lock.python.pins.libraries)]
+        if lock.system is not None:
+            found += lock.system.packages
+        return audit(self.settings, packages, database, debian=found)
+
+    def _present_lock(self, project: Project) -> "Lock":
+        """Return the lock of the current generation, or what is written before there is one."""
+        from envtool.formats import generation
+        from envtool.formats.lock import parse
+
+        current = self.profile(project).current()
+        if current is not None:
+            path = f"{self.physical(current.path)}/{generation.LOCK}"
+            with open(path, encoding="utf-8") as file:
+                return parse(file.read(), path=path)
+        lock = self._written_lock(project)
+        if lock is None:
+            raise LockError("there is neither a generation nor a lock yet", hint="envtool switch")
+        return lock
 
     def _check_locked(self, project: Project, names: Sequence[str]) -> "Lock":
         """Return the written lock, if it has all of these packages.

@@ -123,6 +123,59 @@ def test_a_database_by_url_and_one_that_is_not_there(
     assert "No such file" in ended.stderr
 
 
+LOCK = """
+lock-version = "1.0"
+created-by = "envtool"
+requires-python = "==3.11.*"
+packages = []
+
+[tool.envtool.debian]
+requested = ["openssl"]
+system = [
+    %s
+]
+"""
+OPENSSL = (
+    '{ name = "openssl", version = "3.0.14-1", architecture = "amd64", size = 1, sha256 = "%s", '
+    'path = "pool/main/o/openssl/openssl_3.0.14-1_amd64.deb", archive = "debian-security", '
+    'suite = "%s", component = "main", timestamp = "20260711T101637Z" },'
+)
+
+
+def test_packages_of_debian_are_held_against_the_database(
+    place: Any, envtool: Any, tmp_path: Path
+) -> None:
+    package = {"ecosystem": "Debian:12", "name": "openssl"}
+    events = [{"introduced": "0"}, {"fixed": "3.0.15-1"}]
+    ranges = [{"type": "ECOSYSTEM", "events": events}]
+    known = entry("", 1, id="DSA-1-1", affected=[{"package": package, "ranges": ranges}])
+    (tmp_path / "one.json").write_text(json.dumps(known))
+    (place.project / "envtool.toml").write_text("dependencies = []\n")
+    lock = place.project / "pylock.toml"
+    lock.write_text(LOCK % (OPENSSL % ("0" * 64, "bookworm-security")))
+    ended = envtool("audit", "--database", str(tmp_path / "one.json"))
+    assert (ended.returncode, ended.stdout.splitlines()) == (
+        1,
+        [
+            "openssl 3.0.14-1 (Debian 12: openssl): DSA-1-1, CVE-2026-1 (fixed in 3.0.15-1)",
+            "  It leaks.",
+            "1 known in 1 package; next: `envtool lock --upgrade`",
+        ],
+    )
+    found = json.loads(envtool("audit", "--json", "--database", str(tmp_path / "one.json")).stdout)
+    assert found["vulnerabilities"][0]["ecosystem"] == "Debian:12"
+    assert found["vulnerabilities"][0]["binaries"] == ["openssl"]
+    del events[1]
+    (tmp_path / "one.json").write_text(json.dumps(known))
+    assert ids(envtool("audit", "--json", "--database", str(tmp_path / "one.json"))) == ["DSA-1-1"]
+    ended = envtool("audit", "--fixable", "--database", str(tmp_path / "one.json"))
+    assert (ended.returncode, ended.stdout) == (0, "none of the 1 known has a repair yet\n")
+    lock.write_text(LOCK % (OPENSSL % ("0" * 64, "sid")))
+    ended = envtool("audit", "--database", str(tmp_path / "one.json"))
+    assert ended.returncode == 0
+    assert "packages of Debian sid are passed over" in ended.stderr
+
+
 def test_without_a_database_it_says_how_to_name_one(envtool: Any) -> None:
     ended = envtool("audit")
     assert ended.returncode == 2

@@ -16,6 +16,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*").fullmatch
 _SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 _POOL = re.compile(r"[A-Za-z0-9_+.~%:-]+(?:/[A-Za-z0-9_+.~%:-]+)*\.deb").fullmatch
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z").fullmatch
+_SOURCE = re.compile(r"([a-z0-9][a-z0-9+.-]*)(?: \(([^()\s]+)\))?").fullmatch
+_REBUILT = re.compile(r"\+b[0-9]+$")
+"""What a binary package that was built again has behind its source's version."""
 _PRIORITIES = ("required", "important", "standard", "optional", "extra")
 
 
@@ -58,6 +61,8 @@ class Package:
     provides: tuple[Relation, ...]
     summary: str
     """The first line of the description."""
+    source: tuple[str, str]
+    """Name and version of the source package that it was built from."""
 
     def __hash__(self) -> int:
         """Return a hash: the file is the package."""
@@ -87,6 +92,19 @@ class DebianPackage:
     component: str
     timestamp: str
     """When the suite was as it was locked: `20250520T000000Z`."""
+    source: str = ""
+    """Name and version of the source package, with a blank between; empty where they are what
+    `source_name` and `source_version` would tell anyway."""
+
+    @property
+    def source_name(self) -> str:
+        """The name of the source package: in a pool, that of the folder."""
+        return self.source.partition(" ")[0] or _usual_source(self.path, self.version)[0]
+
+    @property
+    def source_version(self) -> str:
+        """The version of the source package, mostly the package's own."""
+        return self.source.partition(" ")[2] or _usual_source(self.path, self.version)[1]
 
     @property
     def filename(self) -> str:
@@ -126,11 +144,13 @@ def read(text: str, origin: Origin) -> Package:
         conflicts=conflicts + breaks,
         provides=provides,
         summary=stanza.get("description", "").partition("\n")[0],
+        source=_source(stanza, name),
     )
 
 
 def pin(package: Package, timestamp: str) -> DebianPackage:
     """Return what a lock says of a package; `timestamp` is that of its suite's Release file."""
+    usual = _usual_source(package.path, package.version)
     return DebianPackage(
         name=package.name,
         version=package.version,
@@ -142,7 +162,22 @@ def pin(package: Package, timestamp: str) -> DebianPackage:
         suite=package.origin.suite,
         component=package.origin.component,
         timestamp=timestamp,
+        source="" if package.source == usual else " ".join(package.source),
     )
+
+
+def _source(stanza: Stanza, name: str) -> tuple[str, str]:
+    """Return the source package's name and version (Policy 5.6.1)."""
+    found = _SOURCE(stanza.get("source", name).strip())
+    if found is None:
+        return name, stanza["version"]
+    return found[1], found[2] or stanza["version"]
+
+
+def _usual_source(path: str, version: str) -> tuple[str, str]:
+    """Return name and version of a source package as an archive's pool tells them."""
+    folder, _, file = path.rpartition("/")
+    return folder.rpartition("/")[2] or file.partition("_")[0], _REBUILT.sub("", version)
 
 
 def render_locked(package: DebianPackage) -> dict[str, Any]:
@@ -158,6 +193,7 @@ def render_locked(package: DebianPackage) -> dict[str, Any]:
         "suite": package.suite,
         "component": package.component,
         "timestamp": package.timestamp,
+        **({"source": package.source} if package.source else {}),
     }
 
 
@@ -167,10 +203,13 @@ def read_locked(table: Mapping[str, Any]) -> DebianPackage:
     :raises FormatError: with every fault of the table, one a line.
     """
     name = table.get("name")
-    faults = [fault for field in _LOCKED if (fault := _fault(table, field))]
+    fields = (*_LOCKED, *(field for field in _MAY_BE if field in table))
+    faults = [fault for field in fields if (fault := _fault(table, field))]
     if faults:
         raise FormatError("\n".join(f"{name or 'a package without name'}: {f}" for f in faults))
-    return DebianPackage(**{field: table[field] for field in _LOCKED})
+    return DebianPackage(
+        **{field: table[field] for field in (*_LOCKED, *_MAY_BE) if field in table}
+    )
 
 
 def _is_version(text: str) -> bool:
@@ -196,8 +235,13 @@ _LOCKED: Mapping[str, Any] = {
 """Field to what its text must pass; None for the one that is a number."""
 
 
+_MAY_BE: Mapping[str, Any] = {
+    "source": re.compile(r"[a-z0-9][a-z0-9+.-]* [A-Za-z0-9.+~:-]+").fullmatch,
+}
+
+
 def _fault(table: Mapping[str, Any], field: str) -> str:
-    found, form = table.get(field), _LOCKED[field]
+    found, form = table.get(field), {**_LOCKED, **_MAY_BE}[field]
     if found is None:
         return f"{field} is missing"
     if form is None:

@@ -57,6 +57,36 @@ def test_a_locked_package_says_where_and_when() -> None:
     assert locked.timestamp == "20260711T101637Z"
 
 
+@pytest.mark.parametrize(
+    ("version", "source", "kept", "told"),
+    [
+        ("1.6.0-1", "libglvnd", "", ("libglvnd", "1.6.0-1")),
+        ("1.6.0-1+b2", "libglvnd (1.6.0-1)", "", ("libglvnd", "1.6.0-1")),
+        ("4:1.6.0-1", "libglvnd (1.7)", "libglvnd 1.7", ("libglvnd", "1.7")),
+        ("1.6.0-1", "other", "other 1.6.0-1", ("other", "1.6.0-1")),
+        ("1.6.0-1", "no such (form", "libgl1 1.6.0-1", ("libgl1", "1.6.0-1")),
+    ],
+)
+def test_a_locked_package_knows_what_it_was_built_from(
+    version: str, source: str, kept: str, told: tuple[str, str]
+) -> None:
+    text = STANZA.replace("Version: 1.6.0-1", f"Version: {version}")
+    locked = pin(
+        read(text.replace("Source: libglvnd", f"Source: {source}"), ORIGIN), "20260711T101637Z"
+    )
+    assert locked.source == kept
+    assert (locked.source_name, locked.source_version) == told
+    assert read_locked(render_locked(locked)) == locked
+
+
+def test_a_package_without_a_source_is_its_own() -> None:
+    text = STANZA.replace("Source: libglvnd\n", "").replace("libg/libglvnd/", "")
+    locked = pin(read(text, ORIGIN), "20260711T101637Z")
+    assert (locked.source_name, locked.source_version) == ("libgl1", "1.6.0-1")
+    with pytest.raises(FormatError, match="source is 'one', which is not its form"):
+        read_locked({**render_locked(locked), "source": "one"})
+
+
 def test_a_locked_package_comes_back_from_its_table() -> None:
     locked = pin(package(), "20260711T101637Z")
     assert read_locked(render_locked(locked)) == locked
