@@ -9,15 +9,11 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from envtool.errors import DeclarationError
 from envtool.machine.project import Project, find_above, read_text
 
-if TYPE_CHECKING:
-    from envtool.formats.declarations.declaration import Kind
-
-__all__ = ["declares", "find_notebook", "find_project", "is_opened", "is_vscode", "notebook_told"]
+__all__ = ["find_notebook", "find_project", "is_opened", "is_vscode", "notebook_told"]
 
 _EXTENSION = ".ipynb"
 _TOLD = re.compile(r"^\s*__vsc_ipynb_file__\s*=\s*([\"'].*[\"'])\s*$", re.MULTILINE)
@@ -56,24 +52,13 @@ def find_project(folder: str, notebook: str | None) -> Project | None:
     :raises DeclarationError: a file that may declare it cannot be read.
     """
     if notebook is not None:
-        if (kind := declares(read_text(notebook), notebook)) is not None:
+        from envtool.formats.declarations.notebook import declares
+
+        if (kind := declares(read_text(notebook), file=notebook)) is not None:
             return Project(notebook, kind, "default")
         folder = os.path.dirname(notebook)
     found = find_above(folder)
     return None if found is None else Project(*found, "default")
-
-
-def declares(text: str, file: str) -> "Kind | None":
-    """Return where a notebook declares something; None when it does not.
-
-    :raises DeclarationError: it is not a notebook, or declares twice.
-    """
-    from envtool.formats.declarations.notebook import declaration_block, kind_of
-
-    kind = kind_of(text, file=file)
-    if kind == "notebook-metadata" or declaration_block(text, file=file) is not None:
-        return kind
-    return None
 
 
 def is_opened(environ: Mapping[str, str], notebook: str | None) -> bool:

@@ -4,7 +4,9 @@ An edit changes the bytes of the value it replaces and no others: indent, key or
 the way non-ASCII characters are written stay those of the program that wrote the notebook.
 """
 
+import gc
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from envtool.formats.declarations import json_spans
@@ -20,6 +22,7 @@ __all__ = [
     "CodeCell",
     "carried_name",
     "declaration_block",
+    "declares",
     "first_code_cell",
     "kind_of",
     "lock_text",
@@ -76,6 +79,10 @@ def read_notebook(text: str, *, file: str) -> dict[str, Any]:
 
 
 def _read_json(text: str, file: str) -> Any:
+    was_enabled = gc.isenabled()
+    # A million cells are as many new objects, none of them garbage: looking for it among them
+    # takes four times as long as reading them.
+    gc.disable()
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -84,6 +91,9 @@ def _read_json(text: str, file: str) -> Any:
         raise one_fault(file, "not a notebook: nested too deeply") from None
     except ValueError as error:  # a number of more digits than Python converts
         raise one_fault(file, f"not JSON that can be read: {error}") from error
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def first_code_cell(text: str, *, file: str = "notebook") -> CodeCell | None:
@@ -91,7 +101,11 @@ def first_code_cell(text: str, *, file: str = "notebook") -> CodeCell | None:
 
     :raises DeclarationError: the text is not a notebook.
     """
-    for number, cell in enumerate(read_notebook(text, file=file)["cells"], 1):
+    return _first_code_cell(read_notebook(text, file=file), file)
+
+
+def _first_code_cell(notebook: Mapping[str, Any], file: str) -> CodeCell | None:
+    for number, cell in enumerate(notebook["cells"], 1):
         if cell.get("cell_type") == "code":
             return CodeCell(number, _joined(cell.get("source", ""), file, number))
     return None
@@ -110,7 +124,11 @@ def declaration_block(text: str, *, file: str = "notebook") -> Block | None:
 
     :raises DeclarationError: the text is not a notebook, or the cell has two blocks.
     """
-    cell = first_code_cell(text, file=file)
+    return _block(read_notebook(text, file=file), file)
+
+
+def _block(notebook: Mapping[str, Any], file: str) -> Block | None:
+    cell = _first_code_cell(notebook, file)
     if cell is None:
         return None
     return find_block(cell.source, file=f"{file}, cell {cell.number}")
@@ -123,11 +141,19 @@ def kind_of(text: str, *, file: str = "notebook") -> "Kind":
 
     :raises DeclarationError: the text is not a notebook, or the cell has two blocks.
     """
-    if declaration_block(text, file=file) is not None:
+    return declares(text, file=file) or "notebook-cell"
+
+
+def declares(text: str, *, file: str = "notebook") -> "Kind | None":
+    """Return where the notebook declares something; None when it does not.
+
+    :raises DeclarationError: the text is not a notebook, or the cell has two blocks.
+    """
+    notebook = read_notebook(text, file=file)
+    if _block(notebook, file) is not None:
         return "notebook-cell"
-    own = read_notebook(text, file=file)["metadata"].get("envtool")
-    has_metadata = isinstance(own, dict) and "declaration" in own
-    return "notebook-metadata" if has_metadata else "notebook-cell"
+    own = notebook["metadata"].get("envtool")
+    return "notebook-metadata" if isinstance(own, dict) and "declaration" in own else None
 
 
 def lock_text(text: str, *, file: str = "notebook") -> str | None:
