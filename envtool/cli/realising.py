@@ -15,7 +15,7 @@ __all__ = ["PLAIN", "build", "perform_switch", "realise", "switch"]
 
 def build(session: "Session") -> int:
     """Realise the environment and print where it lies."""
-    workspace, terminal = session.switching(), session.terminal
+    workspace, terminal = session.realising(), session.terminal
     path = workspace.build(session.project())
     if terminal.json:
         terminal.result_json({"path": path.full(), "physical": workspace.physical(path)})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from envtool.machine.project import Project
     from envtool.machine.settings import Settings
     from envtool.workspace.entering import Entering
+    from envtool.workspace.realising import Realising
     from envtool.workspace.switching import Switching
     from envtool.workspace.workspace import Workspace
 
@@ -51,11 +52,18 @@ class Session:
         return Workspace(self._settings(), Progress(self.terminal))
 
     def switching(self) -> "Switching":
-        """Return the part of the workspace that realises, its work shown on the terminal."""
+        """Return the part of the workspace that switches, its work shown on the terminal."""
         from envtool.cli.progress import Progress
         from envtool.workspace.switching import Switching
 
         return Switching(self._settings(), Progress(self.terminal))
+
+    def realising(self) -> "Realising":
+        """Return the part of the workspace that realises, its work shown on the terminal."""
+        from envtool.cli.progress import Progress
+        from envtool.workspace.realising import Realising
+
+        return Realising(self._settings(), Progress(self.terminal))
 
     def made_up(self, requirements: "Sequence[str]", system: "Sequence[str]" = ()) -> "Project":
         """Return a project that asks for these requirements, and packages of Debian, alone."""

@@ -1,6 +1,5 @@
 """Local projects: what of their own metadata decides about a lock, and about a build."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from typing import Any
 
 from envtool.errors import DeclarationError, Fault
 from envtool.formats.declarations.declaration import Declaration, lock_digest
+from envtool.formats.digest import sha256
 from envtool.machine.project import read_text
 
 _PROJECT_KEYS = (
@@ -32,7 +32,7 @@ def answered_digest(declaration: Declaration) -> str:
 
 def fingerprint(project: str) -> str:
     """Return the SHA-256, in base 16, of the files that decide about a project's metadata."""
-    digest = hashlib.sha256()
+    digest = sha256()
     for name in _METADATA:
         data = _read(f"{project}/{name}")
         if data is not None:
@@ -65,7 +65,7 @@ def _needs(project: str) -> Mapping[str, Any]:
     for name in _LEGACY:
         data = _read(f"{project}/{name}")
         if data is not None:
-            found[name] = hashlib.sha256(data).hexdigest()
+            found[name] = sha256(data).hexdigest()
     data = _read(f"{project}/pyproject.toml")
     try:
         document = tomllib.loads(data.decode()) if data is not None else {}

@@ -5,13 +5,13 @@ in the cache by a hash of them; it is believed only while everything it names is
 A lock with local projects or commits is evaluated each time, since their sources may have changed.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from envtool.errors import FormatError
+from envtool.formats.digest import sha256
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan.answer import Answer
@@ -102,7 +102,7 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
 
 def _key(answer: Answer) -> str:
     parts = [_FORMAT, VERSIONS, asdict(answer.interpreter), answer.lock_text]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _packages(

@@ -30,7 +30,7 @@ __all__ = ["Interpreter", "find", "marker_environment", "satisfies", "tags"]
 EXPLICIT = "ENVTOOL_PYTHON"
 """The variable that names the interpreter to take; nothing else is looked at."""
 
-_PROGRAM = re.compile(r"python3(?:\.\d+)?t?d?").fullmatch
+_PROGRAM = r"python3(?:\.\d+)?t?d?"
 _SYSTEM = ("/usr/bin", "/usr/local/bin")
 _GLIBC = 2
 """The only major version of glibc there is."""
@@ -174,7 +174,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[str]:
     """Return the real paths of programs that are named like a Python, each once."""
     seen = set()
     for folder in _folders(environ):
-        for name in sorted(filter(_PROGRAM, _listing(folder))):
+        for name in sorted(each for each in _listing(folder) if re.fullmatch(_PROGRAM, each)):
             path = os.path.realpath(os.path.join(folder, name))
             if path not in seen and is_program(path):
                 seen.add(path)

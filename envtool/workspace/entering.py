@@ -3,28 +3,31 @@
 `envtool run` needs no more than this, so the imports of everything else stand in the methods.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from envtool.errors import ProfileError
 from envtool.formats import entry
-from envtool.formats.activation import EnvironmentChange, change
-from envtool.formats.generation import Record
 from envtool.machine import profile as profiles
 from envtool.machine import project as projects
 from envtool.machine.profile import Profile, profile_of
 from envtool.machine.project import Project
-from envtool.machine.settings import Settings
 from envtool.reporting import Reporter, SilentReporter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envtool.formats.activation import EnvironmentChange
+    from envtool.formats.generation import Record
     from envtool.formats.nix.storepath import StorePath
     from envtool.machine.consent import Consent
+    from envtool.machine.settings import Settings
     from envtool.machine.store import Store
 
-__all__ = ["Entering", "open_project", "sha256"]
+__all__ = ["Entering", "open_project", "text_digest"]
 
 
 def open_project(start: str, *, file: str | None = None, environment: str = "default") -> Project:
@@ -47,7 +50,7 @@ class Entering:
         """Descriptors of environments that are about to be entered."""
 
     @property
-    def store(self) -> "Store":
+    def store(self) -> Store:
         """The store, opened at first use."""
         from envtool.machine.store import Store
 
@@ -55,7 +58,7 @@ class Entering:
             self._store = Store(self.settings)
         return self._store
 
-    def physical(self, path: "StorePath") -> str:
+    def physical(self, path: StorePath) -> str:
         """Return where a store path lies on this machine."""
         return f"{self.settings.store}/{path}"
 
@@ -78,7 +81,7 @@ class Entering:
         profile = self.profile(project)
         return number, self.record(profile.generation(number).path)
 
-    def record(self, path: "StorePath") -> Record:
+    def record(self, path: StorePath) -> Record:
         """Return the record of a generation's store object.
 
         :raises ProfileError: the object is gone or is no generation.
@@ -113,7 +116,7 @@ class Entering:
         Comments count as changes only where they change what is asked for.
         """
         text = projects.declaration_text(project.path, project.kind)
-        if sha256(text) == record.declaration_sha256:
+        if text_digest(text) == record.declaration_sha256:
             return False
         from envtool.machine.local import answered_digest
 
@@ -145,6 +148,8 @@ class Entering:
                 hint="realise it again: envtool switch",
             )
         variables = record.variables if declared else {}
+        from envtool.formats.activation import change
+
         return change(
             assign=entry.assigned(environment, name, project.folder, variables),
             unset=entry.REMOVED,
@@ -191,7 +196,7 @@ class Entering:
 
     def declaration_digest(self, project: Project) -> str:
         """Return the SHA-256 of what the file declares, in base 16, as records have it."""
-        return sha256(projects.declaration_text(project.path, project.kind))
+        return text_digest(projects.declaration_text(project.path, project.kind))
 
     def allow(self, project: Project) -> tuple[dict[str, str], str | None]:
         """Let the declaration as it is, and its current generation, lead the user's shells.
@@ -211,7 +216,7 @@ class Entering:
         """Let nothing of the declaration lead the user's shells."""
         self._consent(project).deny()
 
-    def _consent(self, project: Project) -> "Consent":
+    def _consent(self, project: Project) -> Consent:
         from envtool.machine.consent import Consent
 
         return Consent(self.settings, project.path)
@@ -220,15 +225,15 @@ class Entering:
         """Allow what the user's own edit made of a declaration that was allowed."""
         consent = self._consent(project)
         old, new = (
-            sha256(projects.declaration_text(project.path, project.kind, text=text))
+            text_digest(projects.declaration_text(project.path, project.kind, text=text))
             for text in (before, after)
         )
         if consent.verdict(old) == "allowed":
             consent.allow(new)
 
 
-def sha256(text: str) -> str:
+def text_digest(text: str) -> str:
     """Return the SHA-256 of a declaration's text, in base 16, as records have it."""
-    import hashlib
+    from envtool.formats.digest import sha256
 
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

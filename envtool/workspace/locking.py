@@ -1,20 +1,23 @@
 """From a declaration to its lock, and what a lock answers."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
-from envtool.formats.changes import Changes, compare
-from envtool.formats.generation import Package
-from envtool.formats.ground import Ground, ground
 from envtool.machine import project as projects
-from envtool.machine.project import Project
 from envtool.workspace.entering import Entering
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from envtool.formats.changes import Changes
+    from envtool.formats.generation import Package
+    from envtool.formats.ground import Ground
     from envtool.formats.lock import Lock
     from envtool.formats.locked import LockedLibrary
+    from envtool.machine.project import Project
     from envtool.plan.answer import Answer, Request
     from envtool.plan.auditing import Audit
     from envtool.plan.exporting import ExportForm
@@ -31,7 +34,7 @@ class Locking(Entering):
         *,
         upgrade: bool | Sequence[str] = False,
         exclude_newer: str | None = None,
-    ) -> "tuple[Lock, Changes | None]":
+    ) -> tuple[Lock, Changes | None]:
         """Bring the lock up to date and write it; the changes are None when there were none.
 
         A lock that is damaged, or for a Python that is not here, is written anew.
@@ -39,6 +42,7 @@ class Locking(Entering):
         :raises ResolutionError: the requirements cannot be satisfied.
         :raises LockError: the lock cannot be written.
         """
+        from envtool.formats.changes import compare
         from envtool.formats.requires import locked_packages
         from envtool.plan.answer import Request, answer
 
@@ -72,7 +76,7 @@ class Locking(Entering):
         if lock.declaration != answered_digest(declaration):
             raise LockError(f"the lock is not for {name} as it is now", hint="envtool lock")
 
-    def export(self, project: Project, form: "ExportForm", *, hashes: bool = True) -> str:
+    def export(self, project: Project, form: ExportForm, *, hashes: bool = True) -> str:
         """Return the lock in the form of another tool; `hashes` is for requirements only.
 
         :raises LockError: there is no lock, it is stale, or the form cannot hold it.
@@ -92,6 +96,7 @@ class Locking(Entering):
 
         :raises LockError: there is no lock, or a name is not in it.
         """
+        from envtool.formats.changes import compare
         from envtool.formats.requires import locked_packages
         from envtool.plan.answer import Request
 
@@ -138,7 +143,7 @@ class Locking(Entering):
 
         return askers(self._libraries(project))
 
-    def _libraries(self, project: Project) -> "tuple[LockedLibrary, ...]":
+    def _libraries(self, project: Project) -> tuple[LockedLibrary, ...]:
         """Return the packages of Debian that the lock has because of libraries."""
         lock = self._written_lock(project)
         return () if lock is None else lock.python.pins.libraries
@@ -151,7 +156,7 @@ class Locking(Entering):
         pins = None if lock is None else lock.python.pins
         return ClosedPython(pins).suite if pins is not None and pins.packages else None
 
-    def audit(self, project: Project, database: str) -> "Audit":
+    def audit(self, project: Project, database: str) -> Audit:
         """Return which packages of the current generation, or of the lock, are vulnerable.
 
         :raises LockError: there is neither.
@@ -180,7 +185,7 @@ class Locking(Entering):
             raise LockError("there is neither a generation nor a lock yet", hint="envtool switch")
         return lock
 
-    def _check_locked(self, project: Project, names: Sequence[str]) -> "Lock":
+    def _check_locked(self, project: Project, names: Sequence[str]) -> Lock:
         """Return the written lock, if it has all of these packages.
 
         :raises LockError: there is none, or it lacks one.
@@ -201,13 +206,13 @@ class Locking(Entering):
         return lock
 
     def _answer(
-        self, project: Project, text: str | None = None, request: "Request | None" = None
-    ) -> "Answer":
+        self, project: Project, text: str | None = None, request: Request | None = None
+    ) -> Answer:
         from envtool.plan.answer import answer
 
         return answer(self.settings, self.reporter, project, text=text, request=request)
 
-    def _completed(self, asked: "Answer") -> "Answer":
+    def _completed(self, asked: Answer) -> Answer:
         """Return the answer with the libraries in its lock that an interpreter of our own lacks.
 
         Whatever was locked before is complete; the host's interpreter finds what the host has.
@@ -221,16 +226,18 @@ class Locking(Entering):
 
         return complete(asked, self.store, self.reporter)
 
-    def _written_lock(self, project: Project) -> "Lock | None":
+    def _written_lock(self, project: Project) -> Lock | None:
         from envtool.formats.lock import parse
 
         text = projects.read_lock_text(project.path, project.kind, project.environment)
         place = projects.lock_place(project.path, project.kind, project.environment)
         return None if text is None else parse(text, path=place)
 
-    def _write_lock(self, project: Project, asked: "Answer") -> None:
+    def _write_lock(self, project: Project, asked: Answer) -> None:
         projects.write_lock_text(project.path, project.kind, project.environment, asked.lock_text)
 
 
-def _ground(lock: "Lock") -> Ground:
+def _ground(lock: Lock) -> Ground:
+    from envtool.formats.ground import ground
+
     return ground(lock.python.pins, lock.system)

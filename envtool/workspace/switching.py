@@ -1,7 +1,6 @@
-"""From a lock to an environment in the store, and to a generation of it."""
+"""From an environment in the store to a generation of it."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from envtool.errors import ProfileError
@@ -13,20 +12,19 @@ from envtool.machine import profile as profiles
 from envtool.machine import project as projects
 from envtool.machine.profile import Profile
 from envtool.machine.project import Project
-from envtool.workspace.entering import sha256
-from envtool.workspace.locking import Locking
+from envtool.workspace.entering import text_digest
+from envtool.workspace.realising import Realising
 
 if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
-    from envtool.machine.fetching.fetch import Fetcher
     from envtool.plan.answer import Answer
     from envtool.plan.evaluate import Evaluation
 
 __all__ = ["Switching"]
 
 
-class Switching(Locking):
-    """Environments realised, and generations made of them."""
+class Switching(Realising):
+    """Generations made of environments."""
 
     def plan(self, project: Project) -> Plan:
         """Return what `switch` would do; a stale lock is resolved in memory only."""
@@ -52,16 +50,6 @@ class Switching(Locking):
             and record.environment == planned.output
             and not (todo.fetch or todo.build),
         )
-
-    def build(self, project: Project) -> "StorePath":
-        """Realise the environment, write the lock, and return the environment's store path."""
-        asked = self._completed(self._answer(project))
-        with self.store.using(self.reporter.note):
-            planned = self._evaluate(asked)
-            self._realise(asked, planned)
-        if asked.changed:
-            self._write_lock(project, asked)
-        return planned.output
 
     def trial(self, project: Project) -> Record:
         """Realise what is asked for and return its record; no generation, no lock is made.
@@ -97,60 +85,6 @@ class Switching(Locking):
         request = Request(tuple(names) or True, exclude_newer)
         asked = self._completed(self._answer(project, request=request))
         return self._switch(project, asked, None)
-
-    def fetch(
-        self, url: str, sha256: str | None, *, project: Project | None = None
-    ) -> "tuple[StorePath, str]":
-        """Put a file of the network into the store; return its path and its hash (SRI).
-
-        With its hash it is a fixed output, fetched only if it is not there yet. A project keeps it
-        for as long as its declaration exists.
-
-        :raises FetchError: it does not arrive, or is another one.
-        """
-        from envtool.build.data import fetch_data
-        from envtool.machine.collecting.data import keep
-
-        with self.store.using(self.reporter.note), self._fetcher() as fetcher:
-            path, found = fetch_data(self.store, fetcher, self.reporter, url, sha256)
-            if project is not None:
-                with self.store.shared(self.reporter.note):
-                    keep(self.settings, project.path, path)
-        return path, found.sri
-
-    def _evaluate(self, asked: "Answer") -> "Evaluation":
-        from envtool.plan.evaluate import evaluate
-
-        return evaluate(asked, self.store)
-
-    def _realise(self, asked: "Answer", planned: "Evaluation") -> None:
-        from envtool.build import bytecode
-        from envtool.build.missing import missing
-        from envtool.build.realise import realise
-
-        store, made = self.store, planned.made
-        todo = missing(store, made.derivations, [planned.environment])
-        with self._fetcher() if todo.fetch else nullcontext() as fetcher:
-            realise(
-                store,
-                fetcher,
-                self.reporter,
-                made.derivations,
-                planned.environment,
-                jobs=self.settings.jobs,
-            )
-        settings = self.settings
-        if settings.optimise_all:
-            from envtool.machine.sharing.optimise import optimise_added
-
-            new = (*todo.fetch, *todo.build)
-            optimise_added(store, [made.derivations[path].output_path() for path in new])
-        bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
-
-    def _fetcher(self) -> "Fetcher":
-        from envtool.machine.fetching.fetch import Fetcher
-
-        return Fetcher(offline=self.settings.offline)
 
     def _switch(
         self,
@@ -214,7 +148,7 @@ class Switching(Locking):
             python=asked.interpreter.version,
             impure=not asked.python.is_pure,
             kind=declaration.kind,
-            declaration_sha256=sha256(asked.text),
+            declaration_sha256=text_digest(asked.text),
             lock_digest=asked.digest,
             variables=dict(declaration.variables),
             hook=declaration.hook,

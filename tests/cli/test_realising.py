@@ -46,14 +46,16 @@ def test_what_is_wrong_with_further_words_is_still_told(envtool: Any, place: Any
     assert "--unknown" in ended.stderr
 
 
-def test_no_parser_is_loaded(place: Any) -> None:
+def test_no_parser_and_no_openssl_are_loaded(place: Any, envtool: Any) -> None:
     (place.project / "envtool.toml").write_text('name = "demo"\n')
+    assert envtool("build").returncode == 0
+    (place.project / "envtool.toml").write_text('name = "demo-again"\n')
     code = (
         "import sys, os, envtool.cli;"
-        "os._exit = lambda code: print('argparse' in sys.modules);"
+        "os._exit = lambda code: print({'argparse', '_hashlib'} & set(sys.modules));"
         "envtool.cli.main()"
     )
-    assert started(place, code, ["-q", "build"]).stdout.splitlines()[-1] == "False"
+    assert started(place, code, ["-q", "build"]).stdout.splitlines()[-1] == "set()"
 
 
 def test_a_directory_is_gone_to_first(envtool: Any, place: Any) -> None:

@@ -115,14 +115,14 @@ def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = N
     (`envtool.machine.local`); None when there are none.
     """
     import json
-    from base64 import b64encode
-    from hashlib import sha256
+
+    from envtool.formats.nix.hashing import Hash
 
     locked = _what_is_locked(declaration)
     if projects:
         locked = {**locked, "projects": projects}
     canonical = json.dumps(locked, sort_keys=True, separators=(",", ":"))
-    return "sha256-" + b64encode(sha256(canonical.encode("ascii")).digest()).decode("ascii")
+    return Hash.of(canonical.encode("ascii")).sri
 
 
 def _named(system: SystemChoice) -> dict[str, Any]:

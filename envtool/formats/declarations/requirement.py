@@ -19,9 +19,9 @@ __all__ = [
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 """A package's or group's name before normalisation (PEP 508)."""
 _PLAIN_SPECIFIER = r"(?:(?:==|!=|<=|>=|<|>)\d{1,9}(?:\.\d{1,9})*)"
-_PLAIN_SPECIFIERS = re.compile(rf"{_PLAIN_SPECIFIER}(?:, ?{_PLAIN_SPECIFIER})*")
-_PLAIN = re.compile(rf"({NAME.pattern}) ?({_PLAIN_SPECIFIERS.pattern})?")
-_RELEASE = re.compile(r"\d+(?:\.\d+)*")
+_PLAIN_SPECIFIERS = rf"{_PLAIN_SPECIFIER}(?:, ?{_PLAIN_SPECIFIER})*"
+_PLAIN = re.compile(rf"({NAME.pattern}) ?({_PLAIN_SPECIFIERS})?")
+_RELEASE = r"\d+(?:\.\d+)*"
 _FULL_RELEASE_PARTS = 3
 
 
@@ -95,13 +95,13 @@ def python_specifier(text: str, *, bare: bool) -> str | None:
 
     :raises ValueError: it is no specifier; the message says why.
     """
-    release = _RELEASE.fullmatch(text)
+    release = re.fullmatch(_RELEASE, text)
     if release:
         exact = text if text.count(".") + 1 >= _FULL_RELEASE_PARTS else f"{text}.*"
         if not bare:
             raise ValueError(f"'{text}' is not a specifier: write '=={exact}'")
         return f"=={exact}"
-    if not text or _PLAIN_SPECIFIERS.fullmatch(text):
+    if not text or re.fullmatch(_PLAIN_SPECIFIERS, text):
         return _sorted_specifiers(text) or None
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 

@@ -8,11 +8,11 @@ bytes lead to the same paths downstream (Nix's `derivations.cc`, `hashDerivation
 A `.drv` text is str here; its bytes are `envtool.formats.nix.aterm.encode` of it.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from envtool.errors import FormatError
+from envtool.formats.digest import sha256
 from envtool.formats.nix import aterm
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import (
@@ -153,12 +153,12 @@ def hash_modulo(
     if fixed is not None and not blank_outputs:
         path = "" if fixed.path is None else fixed.path.full(store_dir)
         text = f"fixed:out:{fixed.algorithm}:{fixed.digest}:{path}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256(text.encode()).hexdigest()
     inputs: dict[str, set[str]] = {}
     for path, names in derivation.input_derivations.items():
         inputs.setdefault(lookup(path), set()).update(names)
     text = _render(derivation, inputs, store_dir, blank_outputs=blank_outputs)
-    return hashlib.sha256(aterm.encode(text)).hexdigest()
+    return sha256(aterm.encode(text)).hexdigest()
 
 
 def with_output_paths(

@@ -5,12 +5,12 @@ digit first, in an alphabet without e, o, t and u; there is no padding (Nix manu
 Path Specification"; Nix's `base-nix-32.cc`).
 """
 
-import hashlib
 import re
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import Self
 
 from envtool.errors import FormatError
+from envtool.formats.digest import LITTLE, sha256
 from envtool.values import value
 
 ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -19,8 +19,8 @@ DIGEST_SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
 
 _TO_NIX = str.maketrans("0123456789abcdefghijklmnopqrstuv", ALPHABET)
 _FROM_NIX = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
-_NIX32 = re.compile(f"[{ALPHABET}]*")
-_BASE16 = re.compile("[0-9a-fA-F]*")
+_NIX32 = f"[{ALPHABET}]*"
+_BASE16 = "[0-9a-fA-F]*"
 
 
 def nix32_length(size: int) -> int:
@@ -40,7 +40,7 @@ def from_nix32(text: str, size: int) -> bytes:
 
     :raises FormatError: wrong length, a character outside the alphabet, or spare bits set.
     """
-    if len(text) != nix32_length(size) or not _NIX32.fullmatch(text):
+    if len(text) != nix32_length(size) or not re.fullmatch(_NIX32, text):
         raise FormatError(f"{text!r} is not a nix-base32 digest of {size} bytes")
     number = int(text.translate(_FROM_NIX) or "0", 32)
     if number >> (size * 8):
@@ -67,6 +67,10 @@ class Hash:
     @classmethod
     def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
         """Return the hash of `data`."""
+        if algorithm == "sha256" and len(data) < LITTLE:
+            return cls(algorithm, sha256(data).digest())
+        import hashlib
+
         return cls(algorithm, hashlib.new(algorithm, data, usedforsecurity=False).digest())
 
     @classmethod
@@ -107,7 +111,7 @@ class Hash:
     @property
     def base64(self) -> str:
         """The digest in padded base 64, without the algorithm."""
-        return b64encode(self.digest).decode()
+        return b2a_base64(self.digest, newline=False).decode()
 
     @property
     def sri(self) -> str:
@@ -126,7 +130,7 @@ def _agreed(named: str, expected: str | None, text: str) -> str:
 
 def _decode(digits: str, algorithm: str) -> bytes:
     size = DIGEST_SIZES[algorithm]
-    if len(digits) == size * 2 and _BASE16.fullmatch(digits):
+    if len(digits) == size * 2 and re.fullmatch(_BASE16, digits):
         return bytes.fromhex(digits)
     if len(digits) == nix32_length(size):
         return from_nix32(digits, size)
@@ -135,10 +139,13 @@ def _decode(digits: str, algorithm: str) -> bytes:
 
 def _decode_base64(digits: str, algorithm: str) -> bytes:
     try:
-        digest = b64decode(digits, validate=True)
+        digest = a2b_base64(digits, strict_mode=True)
     except ValueError:
         digest = b""
     # Encoding it again refuses spare bits that are set: Python's decoder drops them.
-    if len(digest) != DIGEST_SIZES[algorithm] or b64encode(digest).decode() != digits:
+    if (
+        len(digest) != DIGEST_SIZES[algorithm]
+        or b2a_base64(digest, newline=False).decode() != digits
+    ):
         raise FormatError(f"{digits!r} is not a {algorithm} digest in any known spelling")
     return digest

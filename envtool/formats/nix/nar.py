@@ -16,13 +16,14 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from envtool.errors import FormatError
+from envtool.formats.digest import LITTLE, sha256
 from envtool.formats.nix.hashing import Hash
 
 if TYPE_CHECKING:
+    from hashlib import _Hash as _Hasher
     from threading import Thread
 
 Sink = Callable[[bytes], object]
@@ -98,21 +99,32 @@ def entry_open(name: bytes) -> bytes:
 class HashingSink:
     """A sink that keeps the SHA-256 and the size of what passes through."""
 
-    __slots__ = ("_hash", "size")
+    __slots__ = ("_first", "_hash", "size")
 
     def __init__(self) -> None:
-        self._hash = sha256()
+        self._first: list[bytes] = []
+        """Pieces kept until it is known whether they are little."""
+        self._hash: _Hasher | None = None
         self.size = 0
 
     def __call__(self, data: bytes | memoryview) -> None:
         """Take the next piece."""
-        self._hash.update(data)
         self.size += len(data)
+        if self._hash is not None:
+            self._hash.update(data)
+            return
+        self._first.append(bytes(data))
+        if self.size >= LITTLE:
+            import hashlib
+
+            self._hash = hashlib.sha256(b"".join(self._first))
+            self._first.clear()
 
     @property
     def hash(self) -> Hash:
         """The hash of everything so far."""
-        return Hash("sha256", self._hash.digest())
+        hasher = self._hash or sha256(b"".join(self._first))
+        return Hash("sha256", hasher.digest())
 
 
 class _Aside:

@@ -5,12 +5,12 @@ fingerprint `<type>:sha256:<inner hash>:<store dir>:<name>` (Nix manual, "Store 
 Specification"). The store directory is part of every hash, so it is a parameter here.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import Self
 
 from envtool.errors import FormatError
+from envtool.formats.digest import sha256
 from envtool.formats.nix.hashing import ALPHABET, Hash, fold, to_nix32
 
 STORE_DIR = "/envtool/store"
@@ -83,7 +83,7 @@ def make_path(kind: str, inner: str, name: str, store_dir: str = STORE_DIR) -> S
     """
     check_name(name)
     fingerprint = f"{kind}:sha256:{inner}:{store_dir}:{name}"
-    return StorePath(f"{to_nix32(fold(hashlib.sha256(fingerprint.encode()).digest(), 20))}-{name}")
+    return StorePath(f"{to_nix32(fold(sha256(fingerprint.encode()).digest(), 20))}-{name}")
 
 
 def make_text(
@@ -91,7 +91,7 @@ def make_text(
 ) -> StorePath:
     """Return the path of a text object, such as a `.drv`, with these contents and references."""
     kind = ":".join(["text", *sorted(reference.full(store_dir) for reference in references)])
-    return make_path(kind, hashlib.sha256(data).hexdigest(), name, store_dir)
+    return make_path(kind, sha256(data).hexdigest(), name, store_dir)
 
 
 def make_source(
@@ -119,7 +119,7 @@ def make_fixed_output(
         return make_source(name, content.digest, store_dir=store_dir)
     method = "r:" if recursive else ""
     inner = f"fixed:out:{method}{content.algorithm}:{content.base16}:"
-    return make_path("output:out", hashlib.sha256(inner.encode()).hexdigest(), name, store_dir)
+    return make_path("output:out", sha256(inner.encode()).hexdigest(), name, store_dir)
 
 
 def make_output(
