@@ -170,7 +170,7 @@ class Locking(Entering):
             found += lock.system.packages
         return audit(self.settings, packages, database, debian=found)
 
-    def _present_lock(self, project: Project) -> "Lock":
+    def _present_lock(self, project: Project) -> Lock:
         """Return the lock of the current generation, or what is written before there is one."""
         from envtool.formats import generation
         from envtool.formats.lock import parse
