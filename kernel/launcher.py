@@ -7,8 +7,8 @@ relay's: a kernel that exits is started again six times by Jupyter, and its word
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, TypeVar
 
 from envtool.errors import EnvtoolError
 from envtool.kernel.drift import log, mention
@@ -17,6 +17,7 @@ from envtool.kernel.goal import Declared, Found, Goal
 
 __all__ = ["main"]
 
+_T = TypeVar("_T")
 USAGE = "usage: envtool-kernel [--declaration PATH [--environment NAME]] -f CONNECTION_FILE"
 _OPTIONS = {
     "--declaration": "declaration",
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     goal, fault = Goal(), None
     try:
-        goal = _goal(words, os.environ)
-        entry = goal.entry()
+        goal = _tried(lambda: _goal(words, os.environ))
+        entry = _tried(goal.entry)
         if entry is not None:
             mention(entry.environ)
             _become(entry, words.connection_file)
@@ -71,6 +72,23 @@ def _goal(words: _Words, environ: Mapping[str, str]) -> Goal:
     return Found(environ, os.getcwd(), os.getppid())
 
 
+def _tried(step: Callable[[], _T]) -> _T:
+    """Take a step, with `site` where it needs more than us, such as `packaging` to judge by."""
+    try:
+        return step()
+    except ImportError:
+        _add_site()
+        return step()
+
+
+def _add_site() -> None:
+    """Make importable what was left out on the way to a realised kernel."""
+    if sys.flags.no_site:
+        import site
+
+        site.main()
+
+
 def _become(entry: Entry, connection_file: str) -> NoReturn:
     argv = [*entry.argv, "-f", connection_file]
     _restore_signals()
@@ -94,10 +112,7 @@ def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:
     """Stay, and answer; return 1 only where nobody could be answered."""
     if fault is not None:
         _log(fault)
-    if sys.flags.no_site:
-        import site
-
-        site.main()  # left out on the way to a realised kernel
+    _add_site()
     try:
         from envtool.kernel.front import read_connection
         from envtool.kernel.relay import serve

@@ -109,7 +109,7 @@ def test_an_edited_notebook_gets_what_it_declares_now(
     kernel = open_in_lab(path)
     has_tomli = "from importlib.util import find_spec; print(find_spec('tomli') is not None)"
     assert kernel.printed(has_tomli) == "False\n"
-    notebook(path, BLOCK.format("tomli"))
+    notebook(path, BLOCK.format("tomli~=2.0"))
     kernel.manager.restart_kernel(now=True)
     kernel.client.wait_for_ready(timeout=LIMIT)
     assert kernel.printed("import tomli; print(tomli.__name__)") == "tomli\n"
