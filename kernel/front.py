@@ -76,6 +76,7 @@ class Front:
             socket.router_handover = 1
         else:
             socket.sndhwm = 0  # a burst of outputs is passed on, never thinned out
+            socket.xpub_verbose = 1  # each client is welcomed, not only the first
         address = endpoint(self.connection, name)
         try:
             socket.bind(address)
@@ -94,15 +95,18 @@ class Front:
         for frames in drained(self.heartbeat):
             self.heartbeat.send_multipart(frames)
 
-    def welcome(self) -> None:
-        """Tell new subscribers that they are heard (JEP 65)."""
+    def welcome(self) -> bool:
+        """Tell new subscribers that they are heard (JEP 65); say whether there were any."""
+        are_there = False
         for frame in drained(self.iopub):
             if frame[0][:1] == b"\x01":
+                are_there = True
                 topic = frame[0][1:]
                 content = {"subscription": topic.decode("utf-8", "replace")}
                 self.iopub.send_multipart(
                     self.wire.pack("iopub_welcome", content, identities=[topic])
                 )
+        return are_there
 
     def publish(self, kind: str, content: Mapping[str, Any], parent: Message | None) -> None:
         """Tell all clients something about a request, or about the kernel."""

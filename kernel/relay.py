@@ -85,7 +85,7 @@ class _Relay:
         """Work until the end; return the exit code."""
         front = self._front
         self._on(front.heartbeat, front.beat)
-        self._on(front.iopub, front.welcome)
+        self._on(front.iopub, self._welcome)
         self._on(front.shell, self._hear_shell)
         self._on(front.control, self._hear_control)
         self._on(wakeup, lambda: self._hear_signals(wakeup))
@@ -114,6 +114,12 @@ class _Relay:
     def _on(self, source: Any, handler: Callable[[], None]) -> None:
         self._handlers[source] = handler
         self._poller.register(source, zmq.POLLIN)
+
+    def _welcome(self) -> None:
+        """Tell who begins to listen that cells are taken; JupyterLab shows no other status."""
+        waits = any(request.kind == "execute_request" for _, request in self._held)
+        if self._front.welcome() and not self._passing and not waits:
+            self._front.publish("status", {"execution_state": "idle"}, None)
 
     def _off(self, source: Any) -> None:
         del self._handlers[source]
@@ -324,6 +330,7 @@ class _Relay:
     def _pass_on(self, behind: Behind) -> None:
         front = self._front
         self._passing = True
+        front.iopub.xpub_verbose = 0  # as a kernel has it: who is there already hears no welcome
         self._on(behind.iopub, behind.pass_outputs)
         self._on(behind.shell, behind.pass_replies)
         self._on(behind.control, lambda: _pass(behind.control, front.control))

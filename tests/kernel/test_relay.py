@@ -109,6 +109,19 @@ def test_a_cell_shows_what_is_done_and_then_its_own_output_only(
     assert reply(building, cell)["status"] == "ok"
 
 
+def test_who_begins_to_listen_hears_that_cells_are_taken(building: "Session") -> None:
+    client = building.manager.client()
+    client.start_channels(shell=False, stdin=False, hb=False, control=False)
+    try:
+        heard = [client.get_iopub_msg(timeout=LIMIT) for _ in range(2)]
+    finally:
+        client.stop_channels()
+    assert [message["msg_type"] for message in heard] == ["iopub_welcome", "status"]
+    assert heard[1]["content"]["execution_state"] == "idle"
+    # JupyterLab passes over a status that belongs to a question about the kernel.
+    assert heard[1]["parent_header"] == {}
+
+
 def test_cells_are_executed_in_the_order_they_came_in(building: "Session", gate: Gate) -> None:
     cells = [building.client.execute(f"n = {n}; print(n)") for n in range(5)]
     first(building, cells[0], "display_data")
