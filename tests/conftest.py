@@ -52,8 +52,9 @@ Tamper = Literal[
     "symlink",  # a member that is a symlink out of the tree
     "truncated",  # the last bytes are gone
 ]
-Behaviour = Literal["ok", "drop", "stall", "truncate"] | int
-"""How one path answers: as it should; by hanging up; never; half of the body; with a status."""
+Behaviour = Literal["ok", "drop", "pause", "stall", "truncate"] | int
+"""How one path answers: as it should; by hanging up; half of the body, and the rest when released;
+never; half of the body; with a status."""
 
 
 def _has_sandbox() -> bool:
@@ -463,9 +464,9 @@ class _Handler(BaseHTTPRequestHandler):
                 index.released.wait()
             self.close_connection = True
         else:
-            self._page(path, *page, truncate=behaviour == "truncate")
+            self._page(path, *page, behaviour)
 
-    def _page(self, path: str, content_type: str, body: bytes, *, truncate: bool) -> None:
+    def _page(self, path: str, content_type: str, body: bytes, behaviour: Behaviour) -> None:
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         headers, status, part = {}, HTTPStatus.OK, body
         if wanted and int(wanted[1]) < len(body):
@@ -473,7 +474,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, part = HTTPStatus.PARTIAL_CONTENT, body[start : end + 1]
             headers["Content-Range"] = f"bytes {start}-{end}/{len(body)}"
         self._note(path, status)
-        self._send(status, content_type, part, headers, truncate=truncate)
+        self._send(status, content_type, part, headers, behaviour)
 
     def _note(self, path: str, status: int) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -485,8 +486,7 @@ class _Handler(BaseHTTPRequestHandler):
         content_type: str,
         body: bytes,
         headers: Mapping[str, str] | None = None,
-        *,
-        truncate: bool = False,
+        behaviour: Behaviour = "ok",
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
@@ -497,8 +497,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body[: len(body) // 2] if truncate else body)
-        self.close_connection = self.close_connection or truncate
+            half = len(body) // 2 if behaviour in ("pause", "truncate") else len(body)
+            self.wfile.write(body[:half])
+            if behaviour == "pause":
+                self.server.index.released.wait()
+                self.wfile.write(body[half:])
+        self.close_connection = self.close_connection or behaviour == "truncate"
 
 
 @pytest.fixture
