@@ -15,6 +15,7 @@ from envtool.errors import EnvtoolError
 
 __all__ = ["add_commands"]
 
+NOT_OF_PYTHON = "(not a package of Python)"
 NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
@@ -195,6 +196,10 @@ def _report_init(
 ) -> int:
     for line in left:
         session.terminal.say(f"not carried over: {line}")
+    if any(NOT_OF_PYTHON in line for line in left):
+        session.terminal.say(
+            "`envtool search NAME` looks in Debian, `add --system` adds from there"
+        )
     if session.terminal.json:
         shape = {"declaration": path, "written": written, "left": list(left)}
         session.terminal.result_json(shape)

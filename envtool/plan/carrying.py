@@ -9,7 +9,7 @@ from envtool.formats.declarations.edit import add_requirements
 from envtool.formats.declarations.requirement import name_of, normalised, python_specifier
 from envtool.formats.declarations.template import template
 from envtool.formats.declarations.toml_text import basic_string
-from envtool.formats.foreign import conda, imported, locks, requirements_txt
+from envtool.formats.foreign import conda, imported, locks, poetry, requirements_txt
 from envtool.formats.foreign.carried import Carried, pinned, sorted_out
 from envtool.machine.local import project_name
 from envtool.machine.project import read_text
@@ -70,7 +70,7 @@ _READERS: Mapping[str, Callable[[str], Carried]] = {
     ".in": _requirements,
     ".yml": lambda path: conda.parse(read_text(path), path),
     ".yaml": lambda path: conda.parse(read_text(path), path),
-    "poetry.lock": lambda path: locks.parse_poetry_lock(
+    "poetry.lock": lambda path: poetry.parse_poetry_lock(
         read_text(path), _beside(path, "pyproject.toml"), path
     ),
     "uv.lock": lambda path: locks.parse_uv_lock(read_text(path), path),

@@ -1,6 +1,7 @@
 """`init --from` and `export`, from end to end."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_what_was_carried_over_can_be_realised(empty: Path, envtool: Any, offeri
     )
     ended = envtool("init", "--from", "environment.yml", "--json")
     assert json.loads(ended.stdout)["left"] == ["libz (not a package of Python)"]
+    assert "`envtool search NAME` looks in Debian" in ended.stderr
     assert envtool("switch").returncode == 0
     ran = envtool("run", "python", "-c", "import alpha, os; print(os.environ['GREETING'])")
     assert ran.stdout == 'he"i\n'
@@ -126,6 +128,70 @@ def test_requirements_are_what_pip_checks_hashes_of(
     assert (target / "alpha").exists() or (target / "alpha.py").exists()
     bare = envtool("export", "--no-hashes").stdout.splitlines()
     assert bare[1:] == ["alpha==1.0", "beta==1.0"]
+
+
+def test_pip_itself_takes_the_requirements(
+    offering: Any, envtool: Any, place: Any, index: Any
+) -> None:
+    assert envtool("add", "alpha").returncode == 0
+    assert envtool("export", "-o", "requirements.txt").returncode == 0
+    pip = [
+        "run",
+        "-q",
+        "--no-project",
+        "-p",
+        sys.executable,
+        "--with",
+        "pip",
+        "python",
+        "-m",
+        "pip",
+    ]
+    words = ["--isolated", "install", "--dry-run", "--ignore-installed", "--require-hashes"]
+    ended = subprocess.run(
+        [uv.find_uv_bin(), *pip, *words, "--index-url", index.url, "-r", "requirements.txt"],
+        cwd=place.project,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Would install alpha-1.0 beta-1.0" in ended.stdout
+
+
+def test_uv_takes_the_lock_as_it_is(
+    offering: Any, envtool: Any, place: Any, tmp_path: Path
+) -> None:
+    assert envtool("add", "alpha").returncode == 0
+    assert envtool("export", "--format", "pylock", "-o", "pylock.other.toml").returncode == 0
+    environ = {**place.environ, "UV_CACHE_DIR": str(place.home / "uv")}
+    target = str(tmp_path / "target")
+    python = ["-p", sys.executable]
+    command = [uv.find_uv_bin(), "pip", "sync", "pylock.other.toml", "--target", target, *python]
+    subprocess.run(command, cwd=place.project, env=environ, capture_output=True, check=True)
+    assert {each.name.partition("-")[0].removesuffix(".py") for each in Path(target).iterdir()} >= {
+        "alpha",
+        "beta",
+    }
+
+
+def test_a_dockerfile_is_of_instructions_that_docker_knows(
+    offering: Any, envtool: Any, place: Any
+) -> None:
+    assert envtool("add", "alpha").returncode == 0
+    text = envtool("export", "--format", "dockerfile").stdout
+    instructions = re.findall(r"^([A-Z]+) (.*(?:\n .*)*)", heredocs_out(text), re.MULTILINE)
+    assert instructions[0][0] == "FROM"
+    assert {word for word, _ in instructions} <= {"FROM", "RUN", "COPY", "ENV", "WORKDIR", "CMD"}
+    for word, rest in instructions:
+        if word == "CMD":
+            assert isinstance(json.loads(rest), list)
+        elif word == "RUN":
+            subprocess.run(["sh", "-n", "-c", rest], check=True)
+
+
+def heredocs_out(text: str) -> str:
+    """Return a Dockerfile's text without the documents that stand in it."""
+    return re.sub(r"<<[\"']?(\w+)[\"']?(.*)\n(?:.*\n)*?\1\n", r"\2\n", text)
 
 
 def test_local_projects_are_exported_without_hashes(

@@ -10,7 +10,7 @@ import pytest
 import uv
 
 from envtool.errors import DeclarationError
-from envtool.formats.foreign import locks
+from envtool.formats.foreign import locks, poetry
 
 POETRY = """\
 [[package]]
@@ -41,7 +41,7 @@ theirs = {git = "https://code.invalid/t.git", tag = "v1"}
 
 
 def test_poetry_with_its_pyproject() -> None:
-    carried = locks.parse_poetry_lock(POETRY, PYPROJECT)
+    carried = poetry.parse_poetry_lock(POETRY, PYPROJECT)
     assert carried.requirements == (
         "requests[socks]==2.32.3",
         "numpy==2.1.0 ; sys_platform == 'linux'",
@@ -53,7 +53,7 @@ def test_poetry_with_its_pyproject() -> None:
 
 
 def test_poetry_without_it_asks_for_what_nothing_else_requires() -> None:
-    assert locks.parse_poetry_lock(POETRY).requirements == ("requests==2.32.3", "numpy==2.1.0")
+    assert poetry.parse_poetry_lock(POETRY).requirements == ("requests==2.32.3", "numpy==2.1.0")
 
 
 def test_uvs_own_lock(tmp_path: Path, index: object, make_wheel: Callable[..., Path]) -> None:
@@ -73,6 +73,67 @@ def test_uvs_own_lock(tmp_path: Path, index: object, make_wheel: Callable[..., P
     assert carried.requirements == ("alpha==1.0 ; sys_platform == 'linux'",)
     assert carried.python == ">=3.11"
     assert carried.left == ()
+
+
+UV_LOCK = """\
+version = 1
+requires-python = ">=3.11"
+
+[[package]]
+name = "click"
+version = "8.1.7"
+source = { git = "https://code.invalid/click?tag=8.1.7#874ca2bc" }
+
+[[package]]
+name = "lib"
+version = "1"
+source = { directory = "lib" }
+
+[[package]]
+name = "local"
+version = "1"
+source = { path = "local-1-py3-none-any.whl" }
+
+[[package]]
+name = "study"
+version = "0.1.0"
+source = { virtual = "." }
+dependencies = [{ name = "click" }, { name = "lib" }, { name = "local" }]
+
+[package.optional-dependencies]
+plot = [{ name = "matplotlib" }]
+
+[package.dev-dependencies]
+dev = [{ name = "pytest" }, { name = "ruff" }]
+"""
+
+
+def test_uvs_lock_with_what_does_not_come_from_an_index() -> None:
+    carried = locks.parse_uv_lock(UV_LOCK)
+    assert carried.requirements == ("click @ git+https://code.invalid/click@874ca2bc",)
+    assert carried.projects == (("lib", False),)
+    assert carried.left == (
+        "local: local-1-py3-none-any.whl (a file on this disk)",
+        "extra plot: matplotlib",
+        "group dev: pytest, ruff",
+    )
+
+
+def test_pipenv_with_what_does_not_come_from_an_index() -> None:
+    default = {
+        "click": {"git": "https://code.invalid/click", "ref": "874ca2bc"},
+        "far": {"file": "https://h.invalid/far-1.tar.gz"},
+        "mine": {"path": "./mine", "editable": True},
+    }
+    sources = [{"name": "first", "url": "https://a.invalid"}, {"name": "b", "url": "https://b"}]
+    text = json.dumps({"_meta": {"sources": sources}, "default": default})
+    carried = locks.parse_pipfile_lock(text)
+    assert carried.requirements == (
+        "click @ git+https://code.invalid/click@874ca2bc",
+        "far @ https://h.invalid/far-1.tar.gz",
+    )
+    assert carried.projects == (("./mine", True),)
+    assert carried.left == ("source b: https://b",)
 
 
 PIPFILE_LOCK = json.dumps(
@@ -97,7 +158,7 @@ def test_pipenv_with_and_without_its_pipfile() -> None:
 
 
 @pytest.mark.parametrize(
-    "parse", [locks.parse_uv_lock, locks.parse_poetry_lock, locks.parse_pipfile_lock]
+    "parse", [locks.parse_uv_lock, poetry.parse_poetry_lock, locks.parse_pipfile_lock]
 )
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "package = 3", '{"default": 3}', "[[package]]\nx=1"]
@@ -109,6 +170,6 @@ def test_what_is_no_lock_is_refused(parse: Callable[[str], object], text: str) -
 
 def test_two_versions_of_one_package_are_told() -> None:
     text = POETRY + '[[package]]\nname = "numpy"\nversion = "1.0"\n'
-    carried = locks.parse_poetry_lock(text)
+    carried = poetry.parse_poetry_lock(text)
     assert "numpy" in carried.requirements
     assert carried.left == ("the version of numpy: the lock has 1.0, 2.1.0",)
