@@ -67,6 +67,7 @@ def _tar(files: Mapping[str, str]) -> bytes:
         for path, text in files.items():
             info = tarfile.TarInfo(f"./{path}")
             info.mode = 0o755 if text.startswith("#!") else 0o644
+            info.mode |= 0o4000 if "# setuid" in text else 0
             if text.startswith("-> "):
                 info.type, info.linkname = tarfile.SYMTYPE, text[3:]
             data = b"" if info.issym() else text.encode()
@@ -108,14 +109,14 @@ def make_deb(tmp_path: Path) -> MakeDeb:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> list[Deb]:
-    """Fetch dash, coreutils and what they need from the host's mirror of Debian."""
+    """Fetch dash, coreutils, perl and what they need from the host's mirror of Debian."""
     root = tmp_path_factory.mktemp("small")
     settings = Settings(root=str(root))
     found = []
     with Fetcher(offline=False) as fetcher:
         archive = open_archive(settings, fetcher)
         with open_universe(archive, ["bookworm"], refresh=True) as (universe, opened):
-            closure = solve(["dash", "coreutils", "grep", "sed"], universe)
+            closure = solve(["dash", "coreutils", "grep", "perl-base", "sed"], universe)
             pinned = pin_all(closure.packages, opened)
         mirrors = find_mirrors(settings.debian_mirrors, settings.debian_past)
         for each in pinned:

@@ -1,6 +1,7 @@
 """System roots made of .debs: what lies where, whose scripts ran, and that all is always so."""
 
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,30 @@ def test_a_failure_that_is_allowed_is_told_and_the_rest_runs(
 def test_a_script_that_never_ends_is_ended(make_deb: "MakeDeb", make_root: "MakeRoot") -> None:
     with pytest.raises(BuildError, match="endless: its postinst did not end"):
         make_root(make_deb("endless", postinst="while :; do :; done"), limit=1)
+
+
+def test_a_script_that_tries_the_network_finds_none(
+    make_deb: "MakeDeb", make_root: "MakeRoot"
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ask = f'IO::Socket::INET->new("127.0.0.1:{port}") or die "no network: $!\\n"'
+        nosy = make_deb("nosy", postinst=f"perl -MIO::Socket::INET -e '{ask}'")
+        with pytest.raises(BuildError) as caught:
+            make_root(nosy)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert "nosy: its postinst ended with" in caught.value.message
+    assert "no network: Connection refused" in caught.value.message
+
+
+def test_setuid_programs_lose_their_bit_and_are_told(
+    make_deb: "MakeDeb", make_root: "MakeRoot"
+) -> None:
+    root, told = make_root(make_deb("su", {"usr/bin/su": "#!/bin/sh\n# setuid\n"}))
+    assert "no setuid programs in a system root: /usr/bin/su" in told
+    assert (root / "usr/bin/su").stat().st_mode & 0o7000 == 0
 
 
 def test_two_roots_are_the_same_to_the_byte(make_deb: "MakeDeb", make_root: "MakeRoot") -> None:
