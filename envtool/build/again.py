@@ -9,7 +9,8 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from hashlib import sha256
 
-from envtool.build import builders
+from envtool.build.builders.context import Context
+from envtool.build.builders.table import build
 from envtool.build.generation import object_path, write
 from envtool.build.origins import (
     TEXTS,
@@ -198,14 +199,14 @@ class Maker:
         found = self._usable(drv)
         builder = found[drv].builder
         with self._fetcher() if builder == FETCH else nullcontext() as fetcher:
-            context = builders.Context(
+            context = Context(
                 self._store,
                 fetcher,
                 self._reporter,
                 found,
                 place=lambda tree, _: os.rename(tree, target),
             )
-            builders.build(context, drv)
+            build(context, drv)
         return _DONE.get(builder, "made again")
 
     def generation(self, path: StorePath, target: str) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from envtool.build.builders import scratch
+from envtool.build.builders.context import scratch
 from envtool.formats import generation
 from envtool.formats.generation import Record
 from envtool.formats.nix import nar

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from envtool.build import builders
+from envtool.build.builders.context import Context
+from envtool.build.builders.table import build
 from envtool.build.missing import Derivations, missing
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
@@ -54,7 +55,7 @@ def realise_all(
         todo = missing(store, derivations, wanted)
         if not (todo.fetch or todo.build):
             return
-        context = builders.Context(store, fetcher, reporter, derivations)
+        context = Context(store, fetcher, reporter, derivations)
         if not todo.fetch and all(derivations[path].builder in _QUICK for path in todo.build):
             _keep_derivations(store, derivations)
             _one_by_one(context, todo.build)
@@ -71,13 +72,13 @@ def _keep_derivations(store: Store, derivations: Derivations) -> None:
     store.add_derivations(each for path, each in derivations.items() if path not in valid)
 
 
-def _one_by_one(context: builders.Context, todo: tuple[StorePath, ...]) -> None:
+def _one_by_one(context: Context, todo: tuple[StorePath, ...]) -> None:
     store = context.store
     context.reporter.expect("compose", 1, None)
     for path in todo:
         output = context.derivations[path].output_path()
         with store.lock_path(output, on_wait=context.reporter.note):
             if not store.is_valid(output):
-                info = builders.build(context, path)
+                info = build(context, path)
                 store.sync()
                 store.register([info])

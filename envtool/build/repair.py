@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from envtool.build.again import GENERATION, Maker, Way
-from envtool.build.builders import scratch
+from envtool.build.builders.context import scratch
 from envtool.errors import EnvtoolError, FormatError, StoreError
 from envtool.formats.nix import nar
 from envtool.formats.nix.references import by_digest

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 
-from envtool.build import builders
+from envtool.build.builders.context import Context
+from envtool.build.builders.table import build, kind
 from envtool.build.missing import Missing
 from envtool.build.worker import Workers
 from envtool.formats.nix.storepath import StorePath
@@ -46,7 +47,7 @@ class _Pool:
 class Schedule:
     """One run: the main thread schedules and registers, workers fetch and build."""
 
-    context: builders.Context
+    context: Context
     todo: Missing
     jobs: int
     meanwhile: Callable[[], object]
@@ -111,9 +112,9 @@ class Schedule:
         sizes = [self.sizes[path] for path in self.todo.fetch]
         if sizes:
             self.context.reporter.expect("fetch", len(sizes), sum(sizes) if all(sizes) else None)
-        kinds = [builders.kind(self.context.derivations[path]) for path in self.todo.build]
-        for kind in dict.fromkeys(kind for kind in kinds if kind):
-            self.context.reporter.expect(kind, kinds.count(kind), None)
+        kinds = [kind(self.context.derivations[path]) for path in self.todo.build]
+        for work in dict.fromkeys(work for work in kinds if work):
+            self.context.reporter.expect(work, kinds.count(work), None)
 
     def _schedule(self, fetchers: _Pool, builds: _Pool) -> None:
         waiting = self._waiting()
@@ -228,7 +229,7 @@ class Schedule:
             if self.context.store.is_valid(output):
                 outcome = self.context.store.info(output)
             else:
-                outcome = builders.build(self.context, path)
+                outcome = build(self.context, path)
         except BaseException as error:  # noqa: BLE001 - raised in the main thread
             outcome = error
         self.active.discard(path)
