@@ -9,7 +9,7 @@ from envtool.cli.render import table
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
-    from envtool.kernel.kernelspec import KernelSpecInfo
+    from envtool.kernel.specfolder import KernelSpecInfo
 
 __all__ = ["add_commands"]
 
@@ -106,7 +106,7 @@ def _run_install(session: Session, arguments: Namespace) -> int:
 
 
 def _run_list(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words
-    from envtool.kernel.kernelspec import list_kernels
+    from envtool.kernel.registered import list_kernels
 
     kernels, terminal = list_kernels(session.workspace()), session.terminal
     if terminal.json:
@@ -119,7 +119,7 @@ def _run_list(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - 
 
 
 def _run_remove(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.kernelspec import remove
+    from envtool.kernel.registered import remove
 
     info = remove(arguments.name)
     return _show(session, info, f"removed kernel {info.name} from {info.directory}")
@@ -149,6 +149,6 @@ def _kernel_json(info: "KernelSpecInfo") -> dict[str, Any]:
 def _row(info: "KernelSpecInfo") -> list[str]:
     if info.project is None:
         return [info.name, info.display_name, "every notebook", "", info.stale or ""]
-    number = "" if info.generation is None else f"generation {info.generation}"
-    drifted = "the declaration has changed since" if info.drifted else ""
+    number = "none yet" if info.generation is None else f"generation {info.generation}"
+    drifted = "declaration or lock has changed since" if info.drifted else ""
     return [info.name, info.display_name, info.project, number, info.stale or drifted]

@@ -3,16 +3,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 
 from envtool.errors import KernelError
-from envtool.kernel import kernelspec
+from envtool.kernel import kernelspec, registered
+from envtool.machine import project as projects
 from envtool.machine.project import Project
 from envtool.machine.settings import load
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from kernel.conftest import Start  # noqa: TID251 - tests/kernel, not kernel/
 
 
 def written(folder: Path, name: str) -> dict[str, object]:
@@ -58,7 +63,7 @@ def test_names_are_as_asked_else_as_declared(
     path.write_text(path.read_text() + '[kernel]\nname = "mere"\ndisplay-name = "A mere"\n')
     declared = kernelspec.install(workspace, with_kernel)
     assert (declared.name, declared.display_name) == ("mere", "A mere")
-    assert [info.name for info in kernelspec.list_kernels(workspace)] == ["mere", "tarn"]
+    assert [info.name for info in registered.list_kernels(workspace)] == ["mere", "tarn"]
 
 
 def test_a_name_that_jupyter_would_not_take_is_refused_with_one_that_it_does(
@@ -119,7 +124,7 @@ def test_a_prefix_receives_the_spec(
     info = kernelspec.install(workspace, with_kernel, prefix=str(tmp_path / "venv"))
     assert info.directory == str(tmp_path / "venv/share/jupyter/kernels/lake")
     assert os.path.exists(f"{info.directory}/kernel.json")
-    assert kernelspec.list_kernels(workspace) == []
+    assert registered.list_kernels(workspace) == []
 
 
 def test_only_our_kernels_are_listed_and_removed(
@@ -130,18 +135,18 @@ def test_only_our_kernels_are_listed_and_removed(
     (foreign / "kernel.json").write_text('{"argv": ["true"], "display_name": "Foreign"}')
     (jupyter / "kernels" / "broken").mkdir()
     (jupyter / "kernels" / "broken" / "kernel.json").write_text("{")
-    assert [info.name for info in kernelspec.list_kernels(workspace)] == [installed]
+    assert [info.name for info in registered.list_kernels(workspace)] == [installed]
     for name in ("foreign", "broken"):
         with pytest.raises(KernelError, match="not written by envtool"):
-            kernelspec.remove(name)
-    assert kernelspec.remove(installed).name == installed
+            registered.remove(name)
+    assert registered.remove(installed).name == installed
     assert sorted(os.listdir(jupyter / "kernels")) == ["broken", "foreign"]
 
 
 def test_a_name_that_leads_elsewhere_removes_nothing(jupyter: Path) -> None:
     (jupyter / "kernels").mkdir(parents=True)
     with pytest.raises(KernelError, match="no kernel"):
-        kernelspec.remove("../kernels")
+        registered.remove("../kernels")
     assert (jupyter / "kernels").is_dir()
 
 
@@ -151,14 +156,14 @@ def test_jupyter_path_is_searched_before_the_users_folder(
     prefix = str(Path(with_kernel.path).parent / "prefix")
     info = kernelspec.install(workspace, with_kernel, prefix=prefix, display_name="First")
     monkeypatch.setenv("JUPYTER_PATH", f"{prefix}/share/jupyter")
-    assert [found.directory for found in kernelspec.list_kernels(workspace)] == [info.directory]
+    assert [found.directory for found in registered.list_kernels(workspace)] == [info.directory]
 
 
 def test_a_kernel_whose_declaration_is_gone_is_stale(
     workspace: Workspace, with_kernel: Project, installed: str
 ) -> None:
     os.unlink(with_kernel.path)
-    (info,) = kernelspec.list_kernels(workspace)
+    (info,) = registered.list_kernels(workspace)
     assert info.stale == f"its declaration {with_kernel.path} is gone"
 
 
@@ -169,7 +174,7 @@ def test_a_kernel_whose_launcher_is_gone_is_stale(
     spec = json.loads(file.read_text())
     spec["argv"][0] = "/nowhere/envtool-kernel"
     file.write_text(json.dumps(spec))
-    (info,) = kernelspec.list_kernels(workspace)
+    (info,) = registered.list_kernels(workspace)
     assert info.stale == "its launcher /nowhere/envtool-kernel is gone"
 
 
@@ -207,5 +212,88 @@ def test_a_kernel_whose_envtool_is_gone_says_so(
     )
     assert done.returncode == 1
     assert "envtool is not in /nowhere any more" in done.stderr
-    (info,) = kernelspec.list_kernels(workspace)
+    (info,) = registered.list_kernels(workspace)
     assert info.stale == "envtool is not in /nowhere any more"
+
+
+# Of one notebook
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Project:
+    """Return a notebook that nothing was made of yet."""
+    cell = '# /// script\n# dependencies = ["tomli"]\n# ///\n'
+    told = {"cells": [code(cell)], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path = tmp_path / "Deep Lake.ipynb"
+    path.write_text(json.dumps(told))
+    return open_project("/", file=str(path))
+
+
+def code(source: str) -> dict[str, object]:
+    return {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "source": source}
+
+
+def test_a_notebook_has_a_kernel_before_its_environment_is_made(
+    workspace: Workspace, notebook: Project, jupyter: Path, start: "Start"
+) -> None:
+    generic = kernelspec.install_generic(workspace)
+    info = kernelspec.install(workspace, notebook)
+    assert (info.name, info.display_name, info.generation) == ("deep-lake", "deep-lake", None)
+    spec = written(jupyter, info.name)
+    # What VS Code writes into the notebook is the name that every machine knows.
+    told = spec["metadata"]["vscode"]  # type: ignore[index]
+    assert told == {"originalSpecFile": f"{generic.directory}/kernel.json"}
+    kernel = start(info.name)  # by a client that does not say which notebook it is for
+    assert kernel.printed("import tomli; print(tomli.__name__)") == "tomli\n"
+    (listed,) = (each for each in registered.list_kernels(workspace) if each.project)
+    assert (listed.generation, listed.drifted, listed.stale) == (1, False, None)
+
+
+def test_a_notebook_that_declares_nothing_has_no_kernel_of_its_own(
+    workspace: Workspace, jupyter: Path, tmp_path: Path
+) -> None:
+    told = {"cells": [code("1")], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path = tmp_path / "plain.ipynb"
+    path.write_text(json.dumps(told))
+    with pytest.raises(KernelError, match="declares nothing") as caught:
+        kernelspec.install(workspace, open_project("/", file=str(path)))
+    assert caught.value.hint == f"envtool notebook init {path}"
+    assert not jupyter.exists()
+
+
+def test_a_kernel_of_a_notebook_goes_with_its_generations(
+    workspace: Workspace, notebook: Project, jupyter: Path
+) -> None:
+    workspace.switch(notebook)
+    info = kernelspec.install(workspace, notebook)
+    assert registered.remove_gone(workspace) == []
+    os.unlink(notebook.path)
+    assert [each.name for each in registered.remove_gone(workspace)] == [info.name]
+    forgotten = [each.declaration for each in workspace.forget_gone(dry_run=True)]
+    assert notebook.path in forgotten
+    assert os.listdir(jupyter / "kernels") == []
+
+
+def test_a_kernel_tells_that_the_lock_is_another_one(
+    workspace: Workspace, with_kernel: Project, installed: str
+) -> None:
+    assert installed
+    path, kind = with_kernel.path, with_kernel.kind
+    text = projects.read_lock_text(path, kind)
+    assert text is not None
+    projects.write_lock_text(path, kind, "default", f"{text}\n# from a colleague\n")
+    (info,) = registered.list_kernels(workspace)
+    assert (info.generation, info.drifted, info.stale) == (1, True, None)
+
+
+def test_a_generation_that_was_lost_makes_no_kernel_stale(
+    workspace: Workspace, with_kernel: Project, installed: str
+) -> None:
+    assert installed
+    current = workspace.profile(with_kernel).current()
+    assert current is not None
+    link = f"{workspace.profile(with_kernel).directory}/default-1-link"
+    os.unlink(link)
+    os.symlink("/envtool/store/00000000000000000000000000000000-gone", link)
+    (info,) = registered.list_kernels(workspace)
+    assert (info.generation, info.drifted, info.stale) == (None, False, None)
