@@ -1,6 +1,6 @@
 """A package index on loopback, so that a benchmark measures tools and not the network.
 
-    index.py fill FOLDER [--python 3.11]     fetch one wheel per line of requirements.txt
+    index.py fill FOLDER [--python 3.11]     fetch one wheel per line of both lists
     index.py serve FOLDER                    print the index' URL and serve until killed
 
 `fill` asks the package index that uv is configured for, and fetches the wheels that the wanted
@@ -34,6 +34,8 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from envtool.machine.fetching.fetch import Fetcher
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+OLDER = Path(__file__).with_name("requirements-older.txt")
+"""Other versions of some of the same, to change to."""
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 
 
@@ -63,7 +65,11 @@ def fill(folder: Path, python: str) -> None:
     """Fetch the wheels, write their metadata beside them, and list them in `index.json`."""
     files = folder / "files"
     files.mkdir(parents=True, exist_ok=True)
-    wheels = chosen(folder / "pylock.toml", python)
+    wheels = [
+        wheel
+        for pins in (REQUIREMENTS, OLDER)
+        for wheel in chosen(pins, folder / f"pylock.{pins.stem}.toml", python)
+    ]
     with Fetcher(offline=False) as fetcher, ThreadPoolExecutor(8) as threads:
 
         def fetch(wheel: PackageWheel) -> None:
@@ -80,12 +86,12 @@ def fill(folder: Path, python: str) -> None:
     print(f"{len(offers)} wheels, {total:.1f} MB, for Python {python}, in {folder}")
 
 
-def chosen(lock: Path, python: str) -> list[PackageWheel]:
+def chosen(pins: Path, lock: Path, python: str) -> list[PackageWheel]:
     """Let uv say where the pinned wheels lie, and choose those that suit the Python best."""
     command = [uv(), "pip", "compile", "-q", "--no-deps", "--only-binary", ":all:"]
     command += ["--python-version", python, "--format", "pylock.toml", "-o", str(lock)]
     environ = {"UV_SYSTEM_CERTS": "1", **os.environ}  # as envtool asks it
-    subprocess.run([*command, str(REQUIREMENTS)], check=True, env=environ)
+    subprocess.run([*command, str(pins)], check=True, env=environ)
     version = tuple(int(part) for part in python.split("."))
     interpreter = f"cp{version[0]}{version[1]}"
     tags = [*cpython_tags(version), *compatible_tags(version, interpreter)]

@@ -1,17 +1,17 @@
-"""What entering and going back cost: shells, the prompt, scripts, rollback, switching one package.
+"""What entering and going back cost: shells, the prompt, scripts, rollback.
 
-Where uv has the same, it is timed beside; a shell that does nothing is the floor under the rest.
-`nix-shell` needs nixpkgs to start at all, so it is not among the peers.
+Where uv has the same, it is timed beside, and `nix-shell` where it is to be had: with a derivation
+of nothing, since it takes the rest from nixpkgs, which would take longer.
 """
 
 import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from run import envtool_project, uv_project
-from stage import DIRECT, Stage, envtool, options, perform, stage
+from stage import Stage, envtool, options, perform, stage
+from storeroom import Room
 from timing import Command, Prepare, interleave, keep, median, report
 
 from envtool.build.generation import add_generation
@@ -21,13 +21,11 @@ from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 ROUNDS = 21
-SWITCHES = 8
 RUN_GOAL = 1.0
 PROMPTS = 500
 """Prompts that one shell shows itself, so that its own start does not count."""
 MANY = 300
 """Packages of the environment that is rolled back."""
-DROPPED = "scikit-learn"
 HOOK = {
     "bash": "{hook}\n__envtool_hook\na=$EPOCHREALTIME\n"
     "for ((i = 0; i < {prompts}; i++)); do __envtool_hook; done\n"
@@ -72,12 +70,30 @@ def prompts(project: Command) -> None:
     print(flush=True)
 
 
-def limited(name: str, command: Prepare, rounds: Rounds, *, limit: float) -> None:
-    """Time a command for which there is no peer, and hold it to a limit in seconds."""
-    runs = interleave({name: command}, rounds=rounds.count, wait=rounds.wait)
+def limited(
+    name: str, command: Prepare, rounds: Rounds, *, limit: float, others: Sides | None = None
+) -> None:
+    """Time a command, and hold it to a limit in seconds; others are shown beside."""
+    runs = interleave({name: command, **(others or {})}, rounds=rounds.count, wait=rounds.wait)
     found = median(runs[name])
-    print(f"{name}: {found * 1e3:.1f} ms (at most {limit * 1e3:.0f} ms wanted)\n", flush=True)
+    print(f"{name}: {found * 1e3:.1f} ms (at most {limit * 1e3:.0f} ms wanted)", flush=True)
+    for other in others or {}:
+        print(f"  {other}: {median(runs[other]) * 1e3:.1f} ms")
+    print(flush=True)
     keep(name, runs, {"seconds": found, "goal": limit})
+
+
+def nix_shell(here: Stage) -> Sides:
+    """Return the peer of `shell --run true`; nothing where there is no `nix-shell`."""
+    if shutil.which("nix-shell") is None:
+        return {}
+    text = 'derivation { name = "shell"; system = builtins.currentSystem; builder = "/bin/sh"; }'
+    command = Room(here.folder).theirs("shell", "nix-shell", "-E", text, "--run", "true")
+    # Or it would look for bash in nixpkgs.
+    shell = {"NIX_BUILD_SHELL": shutil.which("bash") or "bash"}
+    command = replace(command, environment={**command.environment, **shell})
+    perform(command)
+    return {"nix-shell": lambda _: command}
 
 
 def many_packages(here: Stage) -> Command:
@@ -127,35 +143,6 @@ def script(here: Stage, rounds: Rounds) -> None:
     keep("script", runs, {"seconds": more, "goal": 0.06})
 
 
-def declare(path: Path, *, dropped: bool) -> None:
-    """Change one requirement of a project, and the comment that makes the text a new one."""
-    lines = path.read_text().splitlines()
-    kept = [line for line in lines if DROPPED not in line]
-    if not dropped:
-        at = next(number for number, line in enumerate(kept) if DIRECT[0] in line)
-        kept.insert(at, f'    "{DROPPED}",')
-    path.write_text("\n".join(kept) + "\n")
-
-
-def switching(here: Stage, ours: Command, theirs: Command) -> Sides:
-    """Return both tools' ways from a changed requirement to an environment that answers it."""
-
-    def envtools(number: int) -> Command:
-        path = Path(ours.folder) / "envtool.toml"
-        declare(path, dropped=number % 2 == 0)
-        # Under a new name, or every second round would find the environment made already.
-        lines = path.read_text().splitlines()
-        lines = [f'name = "bench-{number}"' if line.startswith("name") else line for line in lines]
-        path.write_text("\n".join(lines) + "\n")
-        return replace(ours, argv=(envtool(), "switch"))
-
-    def uvs(number: int) -> Command:
-        declare(Path(theirs.folder) / "pyproject.toml", dropped=number % 2 == 0)
-        return replace(here.uv("sync", "-q"), folder=theirs.folder)
-
-    return {"envtool": envtools, "uv": uvs}
-
-
 def main() -> None:
     """Measure."""
     chosen = options(__doc__)
@@ -165,7 +152,8 @@ def main() -> None:
         sides: Sides = {"envtool": lambda _: ours, "uv": lambda _: theirs}
         report("run true", interleave(sides, rounds=rounds.count, wait=rounds.wait), goal=RUN_GOAL)
         shell = replace(ours, argv=(envtool(), "shell", "--shell", "bash", "--run", "true"))
-        limited("shell --run true", lambda _: shell, rounds, limit=0.1)
+        nix = nix_shell(here)
+        limited("shell --run true", lambda _: shell, rounds, limit=0.1, others=nix)
         prompts(ours)
         script(here, rounds)
         many = many_packages(here)
@@ -173,8 +161,6 @@ def main() -> None:
             replace(many, argv=(envtool(), "rollback", number)) for number in ("2", "3")
         ]
         limited("rollback", lambda number: there_and_back[number % 2], rounds, limit=0.06)
-        runs = interleave(switching(here, ours, theirs), rounds=SWITCHES, wait=rounds.wait)
-        report("switch one of 105", runs, goal=0.5)
 
 
 if __name__ == "__main__":

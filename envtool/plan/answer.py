@@ -120,25 +120,33 @@ def answer(
     written = _written(project, place, repair=request.repair)
     head = read_head(written, place) if written is not None else None
     must_resolve = head is None or head.declaration != digest or request.asks_anew
-    pinned = _pinned(written, head, place)
+    former = pinned = _pinned(written, head, place)
     if not declaration.closed:
         python = host_interpreter(settings, declaration.python, head.python if head else None)
     else:
         if must_resolve:
-            former = pinned
             pinned = pin(settings, declaration, former, upgrade=request.upgrade is True)
             for line in updates(former, pinned):
                 reporter.note(line)
         python = closed_interpreter(settings, pinned, host_drivers=declaration.host_drivers)
         if declaration.host_drivers and not python.drivers:
             reporter.note("gpu.host-drivers: this machine has no libraries of a GPU driver")
-    system = None if written is None else read_system(written, place)
+    locked_system = system = None if written is None else read_system(written, place)
     if must_resolve:
         system = _system(settings, declaration, system, request)
     lock_text = written
     resolved = False
-    if must_resolve or (request.repair and head and head.python != python.interpreter.feature):
-        lock_text = _resolve(
+    fits = head is not None and head.python == python.interpreter.feature
+    if must_resolve or (request.repair and head and not fits):
+        lock_text = None
+        if written and head and fits and not request.asks_anew:
+            alike = (pinned, system) == (former, locked_system)
+            lock_text = (
+                _repin(settings, declaration, digest, python, written=written, head=head)
+                if alike
+                else None
+            )
+        lock_text = lock_text or _resolve(
             settings,
             reporter,
             declaration,
@@ -159,6 +167,28 @@ def answer(
         python=python,
         system=system,
         resolved=resolved,
+    )
+
+
+def _repin(
+    settings: Settings,
+    declaration: Declaration,
+    digest: str,
+    python: Chosen,
+    *,
+    written: str,
+    head: Head,
+) -> str | None:
+    """Return the lock with one other version, where that is all that changed; else None."""
+    from envtool.plan.repinned import repin
+
+    return repin(
+        settings.cache,
+        declaration,
+        python.interpreter,
+        written,
+        answered=head.declaration,
+        digest=digest,
     )
 
 

@@ -5,40 +5,14 @@ in the cache by a hash of them; it is believed only while everything it names is
 A lock with local projects or commits is evaluated each time, since their sources may have changed.
 """
 
-import json
 import os
-from collections.abc import Sequence
-from typing import Any
 
-from envtool.errors import FormatError
-from envtool.formats.digest import sha256
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan.answer import Answer
-from envtool.plan.instantiate import (
-    VERSIONS,
-    Instantiation,
-    Known,
-    add_environment,
-    add_packages,
-)
-from envtool.values import asdict, value
-
-_FORMAT = 1
-
-
-@value
-class Planned:
-    """One package of an environment to be."""
-
-    name: str
-    version: str | None
-    direct: bool
-    """The declaration itself asks for it."""
-    requires: tuple[str, ...]
-    """Names of packages of the same environment."""
-    known: Known
-    """The derivation that realises it."""
+from envtool.plan.evaluations import Planned, memory, recall, remember
+from envtool.plan.instantiate import Instantiation, add_environment, add_packages
+from envtool.values import value
 
 
 @value
@@ -51,6 +25,8 @@ class Evaluation:
     """The environment's `.drv`."""
     system: StorePath | None = None
     """The system root; None: the host's."""
+    recalled: bool = False
+    """All packages were known, and valid."""
 
     @property
     def output(self) -> StorePath:
@@ -72,12 +48,13 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
     :raises LockError: the lock has nothing for this interpreter, or a path is gone.
     :raises FetchError: a commit cannot be had.
     """
-    memory = f"{store.settings.cache}/evaluations/{_key(answer)}.json"
+    place = memory(store.settings.cache, answer.interpreter, answer.lock_text)
     made = Instantiation()
     python = answer.python.add(made)
-    packages = _recall(memory, store)
+    packages = recall(place, store)
+    recalled = packages is not None
     if packages is None:
-        packages = _packages(answer, store, made, python, memory)
+        packages = _packages(answer, store, made, python, place)
     for package in packages:
         made.know(package.known)
         made.packages[package.name] = package.known.derivation
@@ -97,16 +74,11 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
         system=system,
     )
     output = None if system is None else made.output(system)
-    return Evaluation(packages, made, environment, output)
-
-
-def _key(answer: Answer) -> str:
-    parts = [_FORMAT, VERSIONS, asdict(answer.interpreter), answer.lock_text]
-    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return Evaluation(packages, made, environment, output, recalled=recalled)
 
 
 def _packages(
-    answer: Answer, store: Store, made: Instantiation, python: StorePath, memory: str
+    answer: Answer, store: Store, made: Instantiation, python: StorePath, place: str
 ) -> tuple[Planned, ...]:
     from envtool.plan.gather import Gatherer
 
@@ -129,41 +101,5 @@ def _packages(
         for selected in selection
     )
     if all(selected.is_fixed for selected in selection):
-        _remember(memory, packages)
+        remember(place, packages)
     return packages
-
-
-def _remember(memory: str, packages: Sequence[Planned]) -> None:
-    temporary = f"{memory}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(memory), exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump([asdict(package) for package in packages], file)
-        os.replace(temporary, memory)
-    except OSError:
-        return  # a cache that cannot be written costs time, nothing else
-
-
-def _recall(memory: str, store: Store) -> tuple[Planned, ...] | None:
-    """Return what was kept, if all of it is valid; None otherwise."""
-    try:
-        with open(memory, "rb") as file:
-            packages = tuple(_planned(each) for each in json.load(file))
-    except (OSError, ValueError, KeyError, TypeError, FormatError):
-        return None  # never kept, or damaged: it is made again
-    wanted = {package.known.output for package in packages}
-    wanted |= {package.known.derivation for package in packages}
-    return packages if store.valid(wanted) == wanted else None
-
-
-def _planned(fields: dict[str, Any]) -> Planned:
-    known = fields["known"]
-    return Planned(
-        name=str(fields["name"]),
-        version=fields["version"],
-        direct=bool(fields["direct"]),
-        requires=tuple(fields["requires"]),
-        known=Known(
-            StorePath.parse(known["derivation"]), StorePath.parse(known["output"]), known["modulo"]
-        ),
-    )

@@ -76,6 +76,10 @@ class Realising(Locking):
             new = (*todo.fetch, *todo.build)
             optimise_added(store, [made.derivations[path].output_path() for path in new])
         bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
+        if not planned.recalled:
+            from envtool.plan import entries
+
+            entries.keep(asked, planned, store)
 
     def _fetcher(self) -> "Fetcher":
         from envtool.machine.fetching.fetch import Fetcher
