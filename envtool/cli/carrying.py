@@ -30,7 +30,8 @@ def add_commands(commands: "Commands[Parser]") -> None:
         summary="write the lock in the form of another tool",
         text="""
         Prints the locked packages, all of them at their versions, for those who do not have
-        envtool; or writes them to a file with -o. The lock has to answer the declaration.
+        envtool; or writes them to a file with -o, and says what the form has no words for. The lock
+        has to answer the declaration.
         Forms: requirements (by default), pylock, environment, dockerfile, cyclonedx.
         """,
         examples=[
@@ -76,14 +77,18 @@ def taken_over(
 
 def _run_export(session: Session, arguments: Namespace) -> int:
     project, terminal = session.project(), session.terminal
-    text = session.workspace().export(project, arguments.form, hashes=not arguments.no_hashes)
+    hashes = not arguments.no_hashes
+    text, left = session.workspace().export(project, arguments.form, hashes=hashes)
+    for line in left:
+        terminal.say(f"not carried over: {line}")
     if arguments.output:
         from envtool.machine.project import write_declaration
 
         write_declaration(os.path.abspath(arguments.output), text)
     if terminal.json:
         shown = None if arguments.output else text
-        terminal.result_json({"format": arguments.form, "file": arguments.output, "text": shown})
+        shape = {"format": arguments.form, "file": arguments.output, "text": shown}
+        terminal.result_json({**shape, "left": list(left)})
     elif arguments.output:
         terminal.result(f"wrote {arguments.output}")
     else:

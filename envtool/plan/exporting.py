@@ -8,7 +8,7 @@ from envtool.formats.declarations.declaration import Declaration
 from envtool.formats.exports import conda, cyclonedx, dockerfile, requirements_txt
 from envtool.formats.lock import Lock, render
 
-__all__ = ["ExportForm", "export"]
+__all__ = ["ExportForm", "export", "left_behind"]
 
 ExportForm = Literal["requirements", "pylock", "environment", "dockerfile", "cyclonedx"]
 
@@ -36,3 +36,16 @@ def export(lock: Lock, declaration: Declaration, form: ExportForm, *, hashes: bo
                     f"no Dockerfile can be made: {error}",
                     hint="build from a folder that holds them all",
                 ) from error
+
+
+def left_behind(lock: Lock, form: ExportForm) -> tuple[str, ...]:
+    """Return what of the lock a form has no words for, a line each."""
+    names = ", ".join(dockerfile.system_names(lock))
+    left = []
+    if names and form in ("requirements", "environment"):
+        left.append(f"packages of Debian: {names}")
+    if names and form == "dockerfile":
+        left.append(f"the versions of packages of Debian: {names}")
+    if lock.python.source != "host" and form in ("requirements", "environment", "dockerfile"):
+        left.append(f"where the interpreter comes from ({lock.python.source})")
+    return tuple(left)

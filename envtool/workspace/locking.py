@@ -76,18 +76,22 @@ class Locking(Entering):
         if lock.declaration != answered_digest(declaration):
             raise LockError(f"the lock is not for {name} as it is now", hint="envtool lock")
 
-    def export(self, project: Project, form: ExportForm, *, hashes: bool = True) -> str:
-        """Return the lock in the form of another tool; `hashes` is for requirements only.
+    def export(
+        self, project: Project, form: ExportForm, *, hashes: bool = True
+    ) -> tuple[str, tuple[str, ...]]:
+        """Return the lock in the form of another tool, and what that has no words for.
+
+        `hashes` is for requirements only.
 
         :raises LockError: there is no lock, it is stale, or the form cannot hold it.
         """
-        from envtool.plan.exporting import export
+        from envtool.plan.exporting import export, left_behind
 
         self.check_lock(project)
         lock = self._written_lock(project)
         assert lock is not None, "it was checked"
         declaration = projects.read(project.path, project.kind, project.environment)
-        return export(lock, declaration, form, hashes=hashes)
+        return export(lock, declaration, form, hashes=hashes), left_behind(lock, form)
 
     def outdated(
         self, project: Project, names: Sequence[str] = (), *, exclude_newer: str | None = None

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from envtool.errors import SandboxError
 from envtool.machine import sandbox
@@ -266,6 +268,23 @@ def test_packages_come_and_go_by_word(system: "Run", place: "Place") -> None:
     assert removed.returncode == 0, removed.stderr
     assert path.read_text() == DECLARED.replace("[system]\n", "[system]\n# what draws\n")
     assert system("run", "bc").returncode == 127
+
+
+def test_other_tools_get_what_they_have_words_for(system: "Run") -> None:
+    bill = system("export", "--format", "cyclonedx")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.stdout) is None
+    references = [each["bom-ref"] for each in json.loads(bill.stdout)["components"]]
+    assert len(set(references)) == len(references)
+    assert any(each.startswith("pkg:deb/debian/graphviz@2.42") for each in references)
+    docker = system("export", "--format", "dockerfile")
+    assert "\nFROM python:3.11-slim-bookworm\n" in docker.stdout
+    assert " gcc git graphviz libc6-dev " in docker.stdout
+    assert "not carried over: the versions of packages of Debian: gcc, git" in docker.stderr
+    plain = json.loads(system("export", "--json").stdout)
+    assert plain["left"] == [
+        "packages of Debian: gcc, git, graphviz, libc6-dev",
+        "where the interpreter comes from (debian)",
+    ]
 
 
 def test_a_typo_is_told_and_nothing_is_written(system: "Run", place: "Place") -> None:

@@ -24,8 +24,10 @@ def render(lock: Lock, name: str, version: str) -> str:
     """Return the bill of what an environment is made of; `version` is envtool's."""
     components = [_component(each) for each in lock.packages]
     pins = lock.python.pins
-    components += [_debian(each) for each in pins.packages]
-    components += [_debian(each.package) for each in pins.libraries]
+    debs = [*pins.packages, *(each.package for each in pins.libraries)]
+    debs += lock.system.packages if lock.system else ()
+    # The interpreter's and those of /usr have some in common; a reference may stand there once.
+    components += {each["bom-ref"]: each for each in map(_debian, debs)}.values()
     if pins.archive is not None:
         components.append(_standalone(pins.archive))
     bill: dict[str, Any] = {
