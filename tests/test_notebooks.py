@@ -3,6 +3,7 @@
 The quickstart is run from a clean clone (test_docs.py).
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,28 @@ from typing import Any
 import nbformat as untyped
 import pytest
 
+from envtool.errors import SandboxError
 from envtool.formats.notebooks.comparing import Tolerance
 from envtool.kernel.headless import Wanted, run_notebook
 from envtool.kernel.verifying import verify_notebooks
+from envtool.machine import sandbox
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 nbformat: Any = untyped
 FOLDER = Path(__file__).parent.parent / "notebooks"
 EXAMPLES = sorted(FOLDER.glob("*.ipynb"))
+
+
+def has_namespaces() -> bool:
+    try:
+        sandbox.require(os.environ.get("PATH", os.defpath))
+    except SandboxError:
+        return False
+    return True
+
+
+IN_NAMESPACES = pytest.mark.skipif(not has_namespaces(), reason="this machine denies namespaces")
 
 
 def read(path: Path) -> Any:
@@ -98,10 +112,30 @@ def test_data_are_those_of_the_hash(run: Any) -> None:
     assert text_of(copy, "use").startswith("The water is warmest in August: 17.9 °C.\n")
 
 
+@IN_NAMESPACES
+def test_a_program_of_debian_draws_for_python(run: Any) -> None:
+    copy = run("system-package")
+    web, ladder = (
+        output.data["image/svg+xml"]
+        for cell in copy.cells
+        if cell.id in {"draw", "pipe"}
+        for output in cell.outputs
+    )
+    assert (web.count('class="edge"'), ladder.count('class="edge"')) == (10, 6)
+    assert text_of(copy, "root") == "{'dot': '/usr/bin/dot', 'tred': '/usr/bin/tred', 'git': None}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "generations",
+        pytest.param("system-package", marks=IN_NAMESPACES),
+    ],
+)
 def test_an_example_comes_out_the_same_again(
-    run: Any, workspace: Workspace, tmp_path: Path
+    run: Any, workspace: Workspace, tmp_path: Path, name: str
 ) -> None:
-    run("generations")
+    run(name)
     copy = open_project("/", file=str(tmp_path / "copy.ipynb"))
     (found,) = verify_notebooks(workspace, [copy], Tolerance())
     assert (found.is_same, found.is_same_closure) == (True, True), (found.error, found.cells)
