@@ -12,13 +12,23 @@ from typing import TYPE_CHECKING
 
 import envtool
 from envtool.errors import KernelError, StoreError
+from envtool.formats.entry import assigned
 
 if TYPE_CHECKING:
     from envtool.formats.generation import Record
     from envtool.machine.project import Project
+    from envtool.workspace.entering import Entering
     from envtool.workspace.workspace import Workspace
 
-__all__ = ["MAGICS", "command", "inside", "magics_folder", "program", "variables"]
+__all__ = [
+    "MAGICS",
+    "command",
+    "inside",
+    "magics_folder",
+    "program",
+    "terminal_variables",
+    "variables",
+]
 
 MAGICS = "envtool.magics"
 """The extension of IPython that a kernel begins with."""
@@ -69,19 +79,42 @@ def variables(
 ) -> dict[str, str]:
     """Return the variables of a kernel in a generation that is started from `environ`."""
     entered = workspace.activation(record, number, project).apply(environ)
-    folder = magics_folder(workspace)
-    pinned = [entered.get("PYTHONPATH", ""), folder or ""]
-    entered["PYTHONPATH"] = ":".join(part for part in pinned if part)
-    entered["ENVTOOL_DECLARATION"] = project.path
-    entered["ENVTOOL_NAME"] = project.environment
+    entered |= _for_magics(workspace, project, record, entered.get("PYTHONPATH", ""))
     entered.pop("ENVTOOL_NOTEBOOK", None)  # of a run that this one is started from
+    return entered
+
+
+def terminal_variables(
+    workspace: "Entering", project: "Project", record: "Record"
+) -> dict[str, str]:
+    """Return what a shell sets beside, so that an IPython of its environment has the magics.
+
+    Empty when there is none in it.
+    """
+    if all(package.name != "ipython" for package in record.packages):
+        return {}
+    environment = workspace.physical(record.environment)
+    led = assigned(environment, "", project.folder, record.variables)["PYTHONPATH"]
+    return _for_magics(workspace, project, record, led)
+
+
+def _for_magics(
+    workspace: "Entering", project: "Project", record: "Record", pinned: str
+) -> dict[str, str]:
+    """Return the variables that let magics be found, and let them find us."""
+    parts = [pinned, magics_folder(workspace) or ""]
+    found = {
+        "PYTHONPATH": ":".join(part for part in parts if part),
+        "ENVTOOL_DECLARATION": project.path,
+        "ENVTOOL_NAME": project.environment,
+    }
     if record.system is not None:
         from envtool.machine.isolating.system import PROGRAM
 
-        entered["ENVTOOL_PROGRAM"] = PROGRAM
+        found["ENVTOOL_PROGRAM"] = PROGRAM
     elif (own := program()) is not None:
-        entered["ENVTOOL_PROGRAM"] = own
-    return entered
+        found["ENVTOOL_PROGRAM"] = own
+    return found
 
 
 def program() -> str | None:
@@ -90,7 +123,7 @@ def program() -> str | None:
     return path if os.access(path, os.X_OK) else None
 
 
-def magics_folder(workspace: "Workspace") -> str | None:
+def magics_folder(workspace: "Entering") -> str | None:
     """Return the store object to be put on PYTHONPATH; None when the store takes no new object.
 
     A root of its own keeps it and says, without the database, that it is there.
@@ -118,7 +151,7 @@ def _files() -> dict[str, bytes]:
     return {"envtool/__init__.py": _contents(envtool.__file__) + _BEYOND, **found}
 
 
-def _add_magics(workspace: "Workspace", files: Mapping[str, bytes], link: str) -> str:
+def _add_magics(workspace: "Entering", files: Mapping[str, bytes], link: str) -> str:
     from tempfile import TemporaryDirectory
 
     from envtool.machine.collecting.roots import add_direct

@@ -116,6 +116,8 @@ def enter_generation(
     number, record = generation
     declared = lets_in(session, workspace, project, record)
     entered = workspace.activation(record, number, project, declared=declared)
+    if not isolation:
+        entered = compose(entered, _with_magics(workspace, project, record))
     # What a prompt has entered it leaves in its own shell; this one is not its.
     entered = compose(entered, change(unset=[visit.VARIABLE]))
     shell, path = find_shell(shell, os.environ)
@@ -146,6 +148,13 @@ def enter_generation(
     if line is not None:
         run_in_shell(line, entered, record.name, shell=shell, path=path, environ=os.environ)
     enter(entered, record.name, shell=shell, path=path, environ=os.environ, hook=hook or "")
+
+
+def _with_magics(workspace: "Entering", project: "Project", record: "Record") -> EnvironmentChange:
+    """Return what lets an IPython of the environment load `%envtool`."""
+    from envtool.kernel.entering import terminal_variables
+
+    return change(assign=terminal_variables(workspace, project, record))
 
 
 def _meant(session: Session, arguments: Namespace) -> "tuple[Project, int, Record, Entering]":
