@@ -14,7 +14,8 @@ from urllib.parse import SplitResult
 
 from envtool.errors import FetchError
 from envtool.formats.lock import Artifact, LockedPackage
-from envtool.machine.fetching.http_connections import Connections, Severed, parse_url, redirected
+from envtool.machine.fetching.addresses import parse_url, redirected
+from envtool.machine.fetching.http_connections import Connections, Severed
 from envtool.plan.remembered import Remembered
 from envtool.values import replace
 

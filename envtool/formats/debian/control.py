@@ -10,6 +10,7 @@ goes on keeps its line breaks, without the blank that begins each line.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from envtool.errors import FormatError
 
@@ -49,19 +50,22 @@ def parse_stanzas(text: str, place: str = "control") -> Iterator[Stanza]:
                 raise FormatError(f"{place}:{number}: goes on with a field, but none has begun")
             current.append(line[1:].rstrip())
         else:
-            name, value = _field(line, f"{place}:{number}")
+            word, _, value = line.partition(":")
+            name = _name(word) if len(word) < len(line) else None
+            if name is None:
+                raise FormatError(f"{place}:{number}: {line[:80]!r} is not 'Field: value'")
             if name in lines:
                 raise FormatError(f"{place}:{number}: the field {name!r} stands here twice")
-            current = lines[name] = [value]
+            current = lines[name] = [value.strip()]
     if lines:
         yield _joined(lines)
 
 
-def _field(line: str, place: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not name or name != name.strip() or " " in name or name[0] == "-":
-        raise FormatError(f"{place}: {line[:80]!r} is not 'Field: value'")
-    return name.lower(), value.strip()
+@lru_cache(256)  # an index of packages has 60, a million times
+def _name(word: str) -> str | None:
+    """Return a field's name in lower case; None for what is none."""
+    is_none = not word or word != word.strip() or " " in word or word[0] == "-"
+    return None if is_none else word.lower()
 
 
 def _joined(lines: Mapping[str, list[str]]) -> Stanza:

@@ -7,6 +7,7 @@ A field is groups that must all hold; a group is alternatives of which one must.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from envtool.errors import FormatError
 from envtool.formats.debian.version import key, satisfies
@@ -83,6 +84,7 @@ def render(groups: Iterable[Group]) -> str:
     return ", ".join(" | ".join(map(str, group)) for group in groups)
 
 
+@lru_cache(4096)  # half of what a closure's packages ask for, others of them ask for, too
 def _relation(text: str) -> Relation:
     text = text.strip()
     found = _FORM.fullmatch(text)

@@ -282,7 +282,8 @@ def _ask(subject: str, url: str, named: str) -> Finding:
     from http.client import HTTPException
 
     from envtool.errors import FetchError
-    from envtool.machine.fetching.http_connections import Connections, parse_url, without_secrets
+    from envtool.machine.fetching.addresses import parse_url, without_secrets
+    from envtool.machine.fetching.http_connections import Connections
 
     shown = without_secrets(named)
     connections = Connections(timeout=_PATIENCE)

@@ -30,8 +30,8 @@ from envtool.machine.debian.mirrors import (
 )
 from envtool.machine.debian.sonames import SonameIndex
 from envtool.machine.disk import disk_errors
+from envtool.machine.fetching.addresses import without_secrets
 from envtool.machine.fetching.fetch import AbsentError, FetchCancelledError, Fetcher
-from envtool.machine.fetching.http_connections import without_secrets
 from envtool.machine.locks import file_lock
 from envtool.machine.metadata import delete_tree
 from envtool.machine.settings import Settings

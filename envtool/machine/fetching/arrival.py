@@ -6,15 +6,17 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from http.client import HTTPResponse
 from io import FileIO
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from envtool.errors import FetchError, StoreError
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
 from envtool.values import value
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 __all__ = ["Arrival", "Arrived", "Passing"]
 
@@ -121,7 +123,7 @@ class Arrival:
         headers = {"Range": f"bytes={self.done}-"}
         return headers | {"If-Range": self._validator} if self._validator else headers
 
-    def resume(self, response: HTTPResponse) -> None:
+    def resume(self, response: "HTTPResponse") -> None:
         """Go on where the last answer broke off; a part that begins elsewhere is useless."""
         given = response.getheader("Content-Range", "")
         if not re.match(rf"bytes\s+{self.done}-", given):
@@ -129,7 +131,7 @@ class Arrival:
             raise Passing(f"the server answered with the wrong part ({given or 'unnamed'})")
         self._was_resumed = True
 
-    def restart(self, response: HTTPResponse) -> None:
+    def restart(self, response: "HTTPResponse") -> None:
         """Begin with an answer that has all bytes."""
         self.forget()
         tag = response.getheader("ETag", "")

@@ -11,27 +11,22 @@ broke off. What will not pass (404, wrong bytes, a full disk) fails at once::
 Any number of threads may fetch at once. When one fails, `cancel` stops the others.
 """
 
-import email.utils
-import random
 import re
-import ssl
+import threading
 from collections.abc import Callable
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
-from typing import Self
-from urllib.parse import SplitResult
-from urllib.request import url2pathname
+from typing import TYPE_CHECKING, Self
+from urllib.parse import SplitResult, unquote
 
 from envtool.errors import FetchError
 from envtool.formats.nix.hashing import Hash
+from envtool.machine.fetching.addresses import parse_url, redirected, without_secrets
 from envtool.machine.fetching.arrival import Arrival, Arrived, Passing
-from envtool.machine.fetching.http_connections import (
-    Connections,
-    Severed,
-    parse_url,
-    redirected,
-    without_secrets,
-)
+
+if TYPE_CHECKING:
+    from http.client import HTTPException, HTTPResponse
+
+    from envtool.machine.fetching.http_connections import Connections
 
 __all__ = ["AbsentError", "FetchCancelledError", "Fetcher", "pause"]
 
@@ -66,6 +61,8 @@ def pause(failures: int, backoff: float, asked: float | None = None) -> float:
     `backoff` doubles with every failure and is spread by half of itself, so that many threads
     do not come back at once. The server's own wish is honoured if it is longer.
     """
+    import random
+
     spread = random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
     own = backoff * (1 << (failures - 1)) * spread
     return min(max(own, asked or 0.0), MAX_PAUSE)
@@ -89,7 +86,10 @@ class Fetcher:
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
-        self._connections = Connections(timeout=timeout)
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._opened: Connections | None = None
+        """Those that there are: HTTP and TLS are loaded by who needs them."""
 
     def __enter__(self) -> Self:
         return self
@@ -99,11 +99,14 @@ class Fetcher:
 
     def close(self) -> None:
         """Close every connection; what still runs in another thread is cancelled."""
-        self._connections.sever()
+        self.cancel()
 
     def cancel(self) -> None:
         """Make every fetch, now and later, raise `FetchCancelledError`; from any thread."""
-        self._connections.sever()
+        with self._lock:
+            self._cancelled.set()
+            if self._opened is not None:
+                self._opened.sever()
 
     def fetch(
         self,
@@ -144,7 +147,7 @@ class Fetcher:
 
     def _copy(self, source: SplitResult, arrival: Arrival) -> None:
         try:
-            with open(url2pathname(source.path), "rb", buffering=0) as stream:
+            with open(unquote(source.path), "rb", buffering=0) as stream:
                 self._receive(stream.readinto, arrival)
         except FileNotFoundError as error:
             raise AbsentError(f"{arrival.shown} cannot be read: {error.strerror}") from error
@@ -160,7 +163,7 @@ class Fetcher:
                 last = error
             else:
                 return
-            if failures <= self._retries and self._connections.severed.wait(
+            if failures <= self._retries and self._cancelled.wait(
                 pause(failures, self._backoff, last.after)
             ):
                 break
@@ -172,6 +175,11 @@ class Fetcher:
         ) from last
 
     def _try(self, source: SplitResult, arrival: Arrival) -> None:
+        import ssl
+        from http.client import HTTPException
+
+        from envtool.machine.fetching.http_connections import Severed
+
         self._check_cancelled(arrival)
         try:
             self._follow(source, arrival)
@@ -187,10 +195,23 @@ class Fetcher:
             raise Passing(self._reason(error)) from error
 
     def _check_cancelled(self, arrival: Arrival) -> None:
-        if self._connections.severed.is_set():
+        if self._cancelled.is_set():
             raise _cancelled(arrival)
 
-    def _reason(self, error: OSError | HTTPException) -> str:
+    @property
+    def _connections(self) -> "Connections":
+        from envtool.machine.fetching.http_connections import Connections
+
+        with self._lock:
+            if self._opened is None:
+                self._opened = Connections(timeout=self._timeout)
+            if self._cancelled.is_set():
+                self._opened.sever()
+            return self._opened
+
+    def _reason(self, error: "OSError | HTTPException") -> str:
+        from http.client import IncompleteRead, RemoteDisconnected
+
         if isinstance(error, TimeoutError):
             return f"the server was silent for {self._timeout:g} s"
         if isinstance(error, RemoteDisconnected):
@@ -210,7 +231,7 @@ class Fetcher:
                 url = redirected(url, response.getheader("Location"))
         raise FetchError(f"{arrival.shown}: more than {MAX_REDIRECTS} redirects")
 
-    def _accept(self, response: HTTPResponse, arrival: Arrival) -> None:
+    def _accept(self, response: "HTTPResponse", arrival: Arrival) -> None:
         _check_status(response, arrival)
         if response.status == HTTPStatus.PARTIAL_CONTENT:
             arrival.resume(response)
@@ -234,7 +255,7 @@ def _cancelled(arrival: Arrival) -> FetchCancelledError:
     return FetchCancelledError(f"{arrival.shown}: the fetch was cancelled")
 
 
-def _check_status(response: HTTPResponse, arrival: Arrival) -> None:
+def _check_status(response: "HTTPResponse", arrival: Arrival) -> None:
     """Raise unless the answer is the bytes that were asked for, or all of them."""
     status = response.status
     if status == HTTPStatus.OK or (status == HTTPStatus.PARTIAL_CONTENT and arrival.done):
@@ -250,11 +271,13 @@ def _check_status(response: HTTPResponse, arrival: Arrival) -> None:
     raise kind(f"{arrival.shown}: {reason}", hint=_HINTS.get(status))
 
 
-def _retry_after(response: HTTPResponse) -> float | None:
+def _retry_after(response: "HTTPResponse") -> float | None:
     """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); None without a usable one."""
     text = response.getheader("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,9}", text):
         return float(text)
+    import email.utils
+
     try:  # a date is counted from the server's own, so that no clock has to be right
         then = email.utils.parsedate_to_datetime(text)
         now = email.utils.parsedate_to_datetime(response.getheader("Date", ""))

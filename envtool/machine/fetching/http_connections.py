@@ -13,7 +13,6 @@ as the connection is kept, and thirty times faster than one connection per file.
 import base64
 import netrc
 import os
-import re
 import socket
 import ssl
 import threading
@@ -23,71 +22,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from envtool.errors import FetchError
+from envtool.machine.fetching.addresses import without_secrets
 from envtool.values import value
 
-__all__ = ["Connections", "Severed", "parse_url", "redirected", "without_secrets"]
+__all__ = ["Connections", "Severed"]
 
 DRAINED = 64 * 1024
 """Bytes of an unread answer that are read away to keep its connection; more, and it is closed."""
-_SAFE = "%/:=&?~#+!$,;'@()*[]"
 
 
 class Severed(Exception):  # noqa: N818 - an order to stop, not an error
     """The connections were severed while a request was on its way."""
-
-
-def without_secrets(url: str) -> str:
-    """Return the URL as it may be shown: no user, no password, no query (it may be signed)."""
-    address, question, _ = url.partition("?")
-    scheme, separator, rest = address.partition("://")
-    authority, slash, path = rest.partition("/")
-    shown = authority.rpartition("@")[2]
-    return f"{scheme}{separator}{shown}{slash}{path}{'?…' if question else ''}"
-
-
-def parse_url(url: str) -> SplitResult:
-    """Return the parts of an http, https or file URL, with its path quoted as HTTP wants it.
-
-    :raises FetchError: another scheme, no host, or a port that is none.
-    """
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - the property raises
-        (parts.hostname or "").encode("idna")
-    except ValueError as error:
-        raise FetchError(f"{without_secrets(url)!r} is not a URL") from error
-    if parts.scheme not in {"http", "https", "file"}:
-        raise FetchError(
-            f"{without_secrets(url)!r} cannot be fetched: "
-            f"its scheme is {parts.scheme!r}, not http, https or file"
-        )
-    if parts.scheme != "file" and not re.fullmatch(r"[^\x00-\x20\x7f]+", parts.hostname or ""):
-        raise FetchError(f"{without_secrets(url)!r} names no host")
-    return parts._replace(
-        path=quote(parts.path, safe=_SAFE), query=quote(parts.query, safe=_SAFE), fragment=""
-    )
-
-
-def redirected(url: SplitResult, location: str | None) -> SplitResult:
-    """Return where a redirect leads; credentials go along only to the same origin.
-
-    :raises FetchError: no target, or one that is less safe than its source: from https to
-        http, or from the network to a file.
-    """
-    shown = without_secrets(url.geturl())
-    if not location:
-        raise FetchError(f"{shown}: the server redirects, but does not say where to")
-    target = parse_url(urljoin(url.geturl(), location))
-    if target.scheme == "file" or (url.scheme, target.scheme) == ("https", "http"):
-        raise FetchError(
-            f"{shown}: refused the redirect from {url.scheme} to {without_secrets(target.geturl())}"
-        )
-    if (target.scheme, target.hostname, target.port) == (url.scheme, url.hostname, url.port):
-        return target._replace(netloc=url.netloc)
-    return target
 
 
 @value

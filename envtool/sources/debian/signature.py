@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from envtool.errors import FetchError
@@ -129,9 +130,14 @@ def verify_detached(
 
 
 def _certificates(keys: Sequence[Key]) -> "list[Cert]":
+    return [_certificate(key.data) for key in keys]
+
+
+@lru_cache(64)  # a release is verified thrice, with its updates
+def _certificate(data: bytes) -> "Cert":
     from pysequoia import Cert
 
-    return [Cert.from_bytes(key.data) for key in keys]
+    return Cert.from_bytes(data)
 
 
 def _counts(signed: "Decrypted", keys: Sequence[Key], now: int) -> bool:

@@ -1,5 +1,7 @@
 """Stanzas, and what is made of them: Release files, apt's sources, libraries of Contents."""
 
+from email.utils import parsedate_to_datetime
+
 import pytest
 
 from envtool.errors import FormatError
@@ -73,9 +75,25 @@ def test_its_times_are_seconds_and_go_back_to_text() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Sat, 1 Aug 2026 00:30:00 +0000",
+        "1 Aug 2026 00:30:00 GMT",
+        "Fri, 31 Jul 2026 18:00:00 -0630",
+    ],
+)
+def test_times_are_those_of_mails(text: str) -> None:
+    release = parse(RELEASE.replace("Sat, 11 Jul 2026 10:16:37 UTC", text))
+    assert timestamp(release.date) == "20260801T003000Z"
+    assert release.date == parsedate_to_datetime(text).timestamp()
+
+
+@pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         ("Date: Sat, 11 Jul", "Date: soon,", "Date is .* no date"),
+        ("Date: Sat, 11 Jul", "Date: Sat, 31 Jun", "Date is .* no date"),
+        ("Date: Sat, 11 Jul", "Date: Sat, 11 Foo", "Date is .* no date"),
         ("Date:", "Dated:", "Date is ''"),
         ("SHA256:", "SHA1:", "no SHA256 table"),
         (HASH, HASH[1:], "no line of a SHA256 table"),

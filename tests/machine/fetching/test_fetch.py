@@ -20,8 +20,8 @@ import pytest
 from envtool.errors import FetchError, FormatError, StoreError
 from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
+from envtool.machine.fetching.addresses import parse_url, redirected, without_secrets
 from envtool.machine.fetching.fetch import MAX_PAUSE, FetchCancelledError, Fetcher, pause
-from envtool.machine.fetching.http_connections import parse_url, redirected, without_secrets
 
 BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
