@@ -9,7 +9,7 @@ import os
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from envtool.errors import ProfileError
+from envtool.errors import DeclarationError, ProfileError
 from envtool.formats import entry
 from envtool.machine import profile as profiles
 from envtool.machine import project as projects
@@ -120,7 +120,10 @@ class Entering:
             return False
         from envtool.machine.local import answered_digest
 
-        declaration = projects.read(project.path, project.kind, project.environment)
+        try:
+            declaration = projects.read(project.path, project.kind, project.environment)
+        except DeclarationError:
+            return True  # such as half-way through an edit; `switch` tells all its faults
         same = answered_digest(declaration) == record.lock_digest
         return not same or dict(declaration.variables) != record.variables
 

@@ -92,3 +92,18 @@ def test_its_generations_are_found_by_its_name(program: Any, envtool: Any, tmp_p
     assert program(script).returncode == 0
     found = json.loads(envtool("-f", str(script), "generations", "--json").stdout)
     assert [each["number"] for each in found["generations"]] == [1]
+
+
+def test_a_script_that_was_rolled_back_stays_there(
+    program: Any, envtool: Any, tmp_path: Path
+) -> None:
+    script = write(tmp_path / "plot")
+    assert program(script).returncode == 0
+    script.write_text(script.read_text().replace('"alpha"', '"alpha", "alpha>=0"'))
+    assert envtool("-f", str(script), "switch").returncode == 0
+    assert envtool("-f", str(script), "rollback", "1").returncode == 0
+    ended = program(script)
+    assert ended.stdout == "alpha\n"
+    assert ended.stderr.count("\n") == 1
+    assert "plot has changed since generation 1: `envtool -f " in ended.stderr
+    assert "plot switch` goes forward to it" in ended.stderr
