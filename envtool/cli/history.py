@@ -107,6 +107,7 @@ def _run_generations(session: Session, arguments: Namespace) -> int:  # noqa: AR
     elif generations:
         terminal.result("\n".join(generation_lines(generations, terminal)))
     else:
+        session.check_environment(project)
         program = session.program(project)
         terminal.result(f"no generations yet; `{program} switch` makes the first one")
     return 0

@@ -38,11 +38,21 @@ class Session:
         )
 
     def found_project(self) -> "Project":
-        """Return the project that is about to change, and say which when it lies further up."""
+        """Return the project to change or to enter, and say which when it lies further up."""
         project = self.project()
         if self.options.file is None and project.folder != working_directory():
             self.terminal.say(f"using {os.path.relpath(project.path)}")
         return project
+
+    def check_environment(self, project: "Project") -> None:
+        """Check that the declaration has the environment that is asked for.
+
+        :raises DeclarationError: it has not; it names the near one.
+        """
+        from envtool.machine.project import read
+
+        if project.environment != "default":
+            read(project.path, project.kind, project.environment)
 
     def workspace(self) -> "Workspace":
         """Return the workspace, its work shown on the terminal."""

@@ -166,7 +166,7 @@ def _meant(session: Session, arguments: Namespace) -> "tuple[Project, int, Recor
             raise UsageError(message, hint="envtool shell --help")
         project = session.made_up(arguments.requirements, arguments.system)
     else:
-        project = session.project()
+        project = session.project() if arguments.line else session.found_project()
     if arguments.generation is None:
         return project, *session.current(project)
     workspace = session.quiet_workspace()
