@@ -35,6 +35,15 @@ OPENED: Final[Mapping[str, tuple[Opened, ...]]] = {
     "cairocffi": (_needed("libcairo.so.2", "draws; opened by cffi at import"),),
     "fusepy": (_needed("libfuse.so.2", "mounts; opened by ctypes at import"),),
     "ghostscript": (_needed("libgs.so.10 libgs.so.9", "interprets PostScript; ctypes at import"),),
+    "glcontext": (
+        _later("libGL.so.1", "draws; opened by name when a context is made"),
+        _later("libX11.so.6", "speaks to the X server; opened by name when a context is made"),
+        _later("libEGL.so.1", "draws without a window; opened by name"),
+    ),
+    "glfw": (
+        _later("libX11.so.6", "speaks to the X server; opened by name when a window is made"),
+        _later("libGL.so.1", "draws; opened by name when a window is made"),
+    ),
     "jack-client": (
         _needed("libjack.so.0", "the sound server's client; opened by cffi at import"),
     ),
@@ -73,6 +82,12 @@ OPENED: Final[Mapping[str, tuple[Opened, ...]]] = {
             "libMagickWand-7.Q16.so.10 libMagickWand-6.Q16.so.6 libMagickWand-6.Q16.so.7",
             "ImageMagick, opened by ctypes when wand.image is imported",
         ),
+    ),
+    "vtk": (
+        _later("libX11.so.6", "speaks to the X server; opened by name when a window is made"),
+        _later("libXcursor.so.1", "cursors of a window; opened by name"),
+        _later("libGL.so.1", "draws; opened by name when a window is made"),
+        _later("libEGL.so.1", "draws without a window; opened by name"),
     ),
     "weasyprint": (
         _needed("libgobject-2.0.so.0", "objects that Pango is made of; opened by cffi at import"),
