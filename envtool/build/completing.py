@@ -19,7 +19,7 @@ from envtool.build.realise import realise_all
 from envtool.errors import ResolutionError
 from envtool.formats.debian.package import DebianPackage
 from envtool.formats.debian.suites import release_of
-from envtool.formats.locked import Lock, LockedLibrary, Pins
+from envtool.formats.locked import BuildRequirements, Lock, LockedLibrary, Pins
 from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.providers import Providers
 from envtool.machine.fetching.fetch import Fetcher
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["complete"]
 
 _SHOWN = 5
+_PURE_TOOLS = frozenset({"flit-core", "hatchling", "pdm-backend", "poetry-core", "uv-build"})
+_COMPILING_TOOLS = frozenset({"cffi", "cython", "nanobind", "numpy", "pybind11", "setuptools"})
 _DATA = "data"
 """What is asked for of a package that has no library."""
 
@@ -87,7 +89,8 @@ class _Completion:
         self.pins = asked.python.pins
         self.suite = ClosedPython(self.pins).suite
         self.multiarch = multiarch_of(self.pins.packages)
-        self.former = {each.package.name: each.package for each in self.pins.libraries}
+        former = [*(each.package for each in self.pins.libraries), *self.pins.headers]
+        self.former = {each.name: each for each in former}
         self.unpacked: dict[str, DebianPackage] = {}
         self.pinned: dict[str, DebianPackage] = {}
         """Those of the unpacked that are taken."""
@@ -132,6 +135,7 @@ class _Completion:
             libraries=libraries,
             inheriting=tuple(sorted(inheriting)),
             programs=tuple(sorted(each.name for each in contents if _has_programs(each))),
+            headers=self._headers(lock),
         )
         return self.asked.completed(self.store.settings, pins)
 
@@ -279,6 +283,12 @@ class _Completion:
             self._universe = universe, opened
         return self._universe
 
+    def _headers(self, lock: Lock) -> tuple[DebianPackage, ...]:
+        """Return what has the interpreter's C headers, if something is built that may want them."""
+        if self.pins.archive is not None or not any(map(_may_compile, lock.builds)):
+            return ()
+        return (self._pin(f"libpython{ClosedPython(self.pins).feature}-dev"),)
+
     # Their data
 
     def _find_data(self) -> None:
@@ -372,6 +382,12 @@ def _loader(folders: Sequence[str]) -> str:
     """
     beside = (folder for folder in folders if os.path.lexists(f"{folder}/libc.so.6"))
     return loader(next(beside, folders[0]))
+
+
+def _may_compile(build: BuildRequirements) -> bool:
+    """Say whether a build may run a C compiler, as far as the names of its tools tell."""
+    names = {each.name for each in build.packages}
+    return names.isdisjoint(_PURE_TOOLS) or not names.isdisjoint(_COMPILING_TOOLS)
 
 
 def _has_programs(contents: Contents) -> bool:

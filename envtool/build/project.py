@@ -16,6 +16,7 @@ from typing import Literal
 
 from envtool.build.sdist import extract
 from envtool.errors import BuildError
+from envtool.formats.nix.storepath import STORE_DIR
 from envtool.machine import sandbox
 from envtool.machine.sandbox import View
 from envtool.values import value
@@ -150,8 +151,15 @@ class _Runner:
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         environment = {
-            # Debugging information names the folder of the source, which lies in our store.
-            "CPPFLAGS": f"-ffile-prefix-map={shlex.quote(self.build.work)}=/build",
+            # Debugging information names the folder of the source, which lies in our store, as
+            # the headers of an interpreter of our own do. Of two that fit the last one counts.
+            "CPPFLAGS": " ".join(
+                f"-ffile-prefix-map={shlex.quote(path)}={name}"
+                for path, name in (
+                    (os.path.dirname(self.build.work), STORE_DIR),
+                    (self.build.work, "/build"),
+                )
+            ),
             "HOME": sandbox.HOME,
             "LC_ALL": "C.UTF-8",
             "PATH": f"{self.build.tools}/bin:/usr/local/bin:/usr/bin:/bin",

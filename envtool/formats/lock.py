@@ -9,10 +9,10 @@ locks reads as what changed.
 `direct` (the names the declaration asks for itself) and the `python` table. After the packages
 comes one `builds` table per source package with what its build back end needs, and at the end,
 if the interpreter is one of our own, the `debian` table with the packages that it is made of
-(`interpreter`), those with libraries that wheels need, with who asked for what (`libraries`), and
-the names of wheels whose libraries look where the interpreter does (`inheriting`) and of those
-with programs that start by its loader (`programs`). The packages of a system root stand there, too
-(`system`).
+(`interpreter`), those with libraries that wheels need, with who asked for what (`libraries`), the
+names of wheels whose libraries look where the interpreter does (`inheriting`) and of those with
+programs that start by its loader (`programs`), and its C headers for what is built (`headers`).
+The packages of a system root stand there, too (`system`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -153,6 +153,7 @@ def _debian(lock: Lock) -> Iterator[str]:
         )
         lines += _array("inheriting", map(basic_string, pins.inheriting))
         lines += _array("programs", map(basic_string, pins.programs))
+        lines += _array("headers", map(_debian_package, pins.headers))
     if lock.system is not None:
         lines += _array("requested", map(basic_string, lock.system.requested))
         lines += _array("allow-failures", map(basic_string, lock.system.allowed))

@@ -72,6 +72,7 @@ def read_pinned(text: str, path: str) -> "Pins":
             ),
             tuple(map(str, debian.get("inheriting", ()))),
             tuple(map(str, debian.get("programs", ()))),
+            tuple(map(read_locked, debian.get("headers", ()))),
         )
     except (tomllib.TOMLDecodeError, FormatError, LookupError, TypeError, AttributeError):
         return _parsed(text, path).python.pins

@@ -238,12 +238,14 @@ class _Reader:
         if not tables:
             self.fault(where, f"interpreter names no packages, but python.source is {source}")
         libraries = self.tables(debian, "libraries", where)
+        headers = self.tables(debian, "headers", where)
         return Pins(
             tuple(filter(None, (self.debian(table, where) for table in tables))),
             archive,
             tuple(filter(None, (self.library(table, where) for table in libraries))),
             tuple(self.strings(debian, "inheriting", where)),
             tuple(self.strings(debian, "programs", where)),
+            tuple(filter(None, (self.debian(table, where) for table in headers))),
         )
 
     def library(self, table: Table, where: str) -> LockedLibrary | None:

@@ -86,6 +86,8 @@ class Pins:
     """Packages whose libraries look where the interpreter's program does, too; sorted."""
     programs: tuple[str, ...] = ()
     """Packages with programs that the interpreter's loader can start; sorted."""
+    headers: "tuple[DebianPackage, ...]" = ()
+    """With C headers of the interpreter, for what is built from source."""
 
     @property
     def source(self) -> Literal["host", "debian", "standalone"]:

@@ -38,11 +38,11 @@ class Chosen:
 
     def add(self, made: Instantiation) -> "StorePath":
         """Add its derivations and return the `.drv` path that packages are built with."""
-        return self._add(made, ())
+        return self._add(made, (), headers=True)
 
     def add_entered(self, made: Instantiation) -> "StorePath":
         """Add its derivations and return the `.drv` path of an environment's own interpreter."""
-        return self._add(made, self.drivers)
+        return self._add(made, self.drivers, headers=False)
 
     def add_programs(self, made: Instantiation, entered: "StorePath") -> None:
         """Let the environment join its wheels with programs that start where it does.
@@ -54,12 +54,14 @@ class Chosen:
 
             add_programs(made, self.pins.programs, entered, self.interpreter)
 
-    def _add(self, made: Instantiation, drivers: tuple[tuple[str, str], ...]) -> "StorePath":
+    def _add(
+        self, made: Instantiation, drivers: tuple[tuple[str, str], ...], *, headers: bool
+    ) -> "StorePath":
         if not self.is_pure:
             return add_interpreter(made, self.interpreter)
         from envtool.plan.closed import ClosedPython, add_closed_interpreter
 
-        return add_closed_interpreter(made, ClosedPython(self.pins), drivers)
+        return add_closed_interpreter(made, ClosedPython(self.pins), drivers, headers=headers)
 
 
 def host_interpreter(settings: Settings, specifier: str | None, prefer: str | None) -> Chosen:

@@ -277,12 +277,17 @@ def _reached(roots: Sequence[str], edges: Mapping[str, Sequence[str]]) -> set[st
 
 
 def add_closed_interpreter(
-    made: Instantiation, python: ClosedPython, drivers: Sequence[tuple[str, str]] = ()
+    made: Instantiation,
+    python: ClosedPython,
+    drivers: Sequence[tuple[str, str]] = (),
+    *,
+    headers: bool = False,
 ) -> StorePath:
     """Add the interpreter and return the `.drv` path of its program on this machine.
 
     One fetch and one unpack per .deb, one object that holds for every machine, one that is local,
-    which leads to the host's GPU `drivers`, too (`envtool.sources.drivers`).
+    which leads to the host's GPU `drivers`, too (`envtool.sources.drivers`). With `headers` it is
+    one to build packages with.
     """
     machine, abi = _machine(python)
     system = f"{machine}-linux"
@@ -307,6 +312,10 @@ def add_closed_interpreter(
     if python.pins.libraries:
         inputs.append(_add_libraries(made, python, system))
         variables["libraries"] = made.output(inputs[-1]).full()
+    if headers and python.pins.headers:
+        inputs += [add_deb(made, each) for each in python.pins.headers]
+        found = [made.output(path).full() for path in inputs[-len(python.pins.headers) :]]
+        variables["headers"] = json.dumps(found)
     name = store_name(f"cpython-{python.version}-local")
     return made.add(derivation(name, LOCAL_INTERPRETER, variables, inputs, system=system))
 

@@ -181,6 +181,7 @@ COMPLETE = replace(
             ),
             inheriting=("a", "b"),
             programs=("a", "c"),
+            headers=(replace(DEBIAN, name="libpython3.11-dev"),),
         ),
     ),
 )

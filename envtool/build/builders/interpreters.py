@@ -72,6 +72,7 @@ def _local_interpreter(
     environment = derivation.environment
     output = derivation.output_path()
     libraries = environment.get("libraries")
+    headers = json.loads(environment.get("headers", "[]"))
     with scratch(context.store, derivation.name) as target:
         localise(
             context.physical(environment["closed"]),
@@ -82,10 +83,10 @@ def _local_interpreter(
             drivers=json.loads(environment.get("drivers", "{}")),
             patchelf=find_patchelf(context.store.settings.path),
             libraries=context.physical(libraries) if libraries else None,
+            headers=[context.physical(each) for each in headers],
         )
-        candidates = {output, StorePath.parse_full(environment["closed"])}
-        if libraries:
-            candidates.add(StorePath.parse_full(libraries))
+        led_to = [environment["closed"], *headers, *([libraries] if libraries else [])]
+        candidates = {output, *map(StorePath.parse_full, led_to)}
         return placed(context, path, derivation, target, candidates)
 
 

@@ -27,6 +27,7 @@ __all__ = [
 
 _MERGED = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32"})
 _KEPT = (
+    "usr/include/python3",
     "usr/lib/",
     "usr/lib64/",
     "usr/share/ca-certificates/",

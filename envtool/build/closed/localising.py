@@ -51,12 +51,13 @@ def localise(
     drivers: Mapping[str, str],
     patchelf: str,
     libraries: str | None = None,
+    headers: Sequence[str] = (),
 ) -> None:
     """Make the folder `target`, which will lie at `place`, for the interpreter at `closed`.
 
     `version` is a full one, `3.13.5`; `abi` the tag in the names of extension modules. `libraries`
     is where those lie that wheels need (`build.closed.libraries`). `drivers` are libraries of the
-    host that are let through, by name.
+    host that are let through, by name. `headers` are unpacked .debs with C headers.
 
     :raises BuildError: patchelf fails.
     """
@@ -79,6 +80,10 @@ def localise(
     for alias in ("python", "python3"):
         os.symlink(name, f"{target}/bin/{alias}")
     os.symlink(f"../{os.path.basename(closed)}/usr/lib", f"{target}/lib")
+    for tree in headers:
+        _add_headers(f"{tree}/usr/include", f"{target}/include", name)
+    if not headers and os.path.isdir(f"{closed}/usr/include"):
+        os.symlink(f"../{os.path.basename(closed)}/usr/include", f"{target}/include")
     trees = [closed] if libraries is None else [libraries, closed]
     about = {
         "executable": f"{place}/bin/{name}",
@@ -94,6 +99,20 @@ def _add_drivers(folder: str, drivers: Mapping[str, str], root: str) -> None:
     os.mkdir(folder)
     for name, path in drivers.items():
         os.symlink(f"{root}{path}", f"{folder}/{name}")
+
+
+def _add_headers(source: str, target: str, name: str) -> None:
+    """Make links to the headers below `source`, in the folder where `sysconfig` says they are."""
+    os.makedirs(f"{target}/{name}")
+    found = {each: f"{name}/{each}" for each in os.listdir(f"{source}/{name}")}
+    for folder in sorted(os.listdir(source)):
+        # Debian's pyconfig.h includes that of the machine, which only its compilers find.
+        place = f"{folder}/{name}/pyconfig.h"
+        if os.path.isfile(f"{source}/{place}"):
+            found["pyconfig.h"] = place
+    base = os.path.basename(os.path.dirname(os.path.dirname(source)))
+    for each, place in found.items():
+        os.symlink(f"../../../{base}/usr/include/{place}", f"{target}/{name}/{each}")
 
 
 def _copy(source: str, target: str) -> None:

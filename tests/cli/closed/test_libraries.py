@@ -53,6 +53,20 @@ version = "1.0"
 packages = ["mine"]
 package-data = { mine = ["*.so"] }
 """
+SETUP = """
+from setuptools import Extension, setup
+setup(ext_modules=[Extension("mine", ["mine.c"])])
+"""
+EXTENSION = """
+#include <Python.h>
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "mine", 0, -1, 0, 0, 0, 0, 0};
+PyMODINIT_FUNC PyInit_mine(void)
+{
+    PyObject *made = PyModule_Create(&module);
+    PyModule_AddStringConstant(made, "version", PY_VERSION);
+    return made;
+}
+"""
 MISSING = "libwhat_nobody_has.so.7"
 
 
@@ -155,6 +169,27 @@ def test_what_was_built_from_source_is_read_when_it_is_there(
     declare(place, "mine", rest=f"{mend['declaration']}\n{source}")
     assert closed("switch").returncode == 0
     assert answer(closed, "check")["complete"]
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the module")
+def test_an_extension_is_built_with_the_interpreters_own_headers(
+    closed: "Run", place: "Place", tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "pyproject.toml").write_text(BUILT.partition("[tool")[0])
+    (mine / "setup.py").write_text(SETUP)
+    (mine / "mine.c").write_text(EXTENSION)
+    declare(place, "mine", rest=f'[sources]\nmine = {{ path = "{mine}" }}\n')
+    ended = closed("switch")
+    assert ended.returncode == 0, ended.stderr
+    assert 'name = "libpython3.11-dev"' in (place.project / "pylock.toml").read_text()
+    ended = closed("run", "python", "-c", "import mine; print(mine.version)")
+    assert ended.stdout.startswith("3.11."), ended.stderr
+    assert answer(closed, "check")["complete"]
+    text = (place.project / "pylock.toml").read_bytes()
+    assert answer(closed, "lock", "--upgrade")["changed"] is False
+    assert (place.project / "pylock.toml").read_bytes() == text
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the libraries")
