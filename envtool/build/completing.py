@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from functools import cache
 from typing import TYPE_CHECKING
 
-from envtool.build.closed.libraries import candidates
+from envtool.build.closed.libraries import candidates, places
 from envtool.build.closed.shutting import loader
 from envtool.build.realise import realise_all
 from envtool.errors import ResolutionError
@@ -240,16 +240,23 @@ class _Completion:
             asking = self.asking.setdefault(library.package, set())
             asking |= {f"{who} {soname}" for who in wanted[soname]}
         for soname in there:
-            for each in _needed(self.found[soname].path):
+            package = there[soname].package
+            for each in (*_needed(self.found[soname].path), *self._needed_by_plugins(package)):
                 if each not in self.own | self.nobody:
                     if soname in spare:
                         spare.add(each)
-                    needed.setdefault(each, set()).add(there[soname].package)
+                    needed.setdefault(each, set()).add(package)
         for soname in needed.keys() & self.found.keys():
             package = self.found[soname].package
             others = needed.pop(soname) - {package}
             self.asking[package] |= {f"{who} {soname}" for who in others}
         return needed
+
+    def _needed_by_plugins(self, package: str) -> set[str]:
+        """Return what a package's libraries need of others when they load their own plugins."""
+        found = places(self.trees[package], self.multiarch)
+        plugins = (path for path, place in found if "/" in place and not os.path.islink(path))
+        return {soname for path in plugins for soname in _needed(path)}
 
     def _unpack(self, names: Iterable[str]) -> None:
         new = sorted(set(names) - self.trees.keys())

@@ -9,6 +9,8 @@ when it starts, unless the host has its own or the user says otherwise.
 import os
 import re
 from collections.abc import Iterator, Sequence
+from glob import escape as glob_escape
+from glob import glob
 
 from envtool.build.closed.joining import add, drop_dangling, merged, places
 
@@ -59,6 +61,11 @@ _POINTERS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("XLOCALEDIR", "usr/share/X11/locale", ("/usr/share/X11/locale",)),
 )
 """Variable; what it points to in a tree; where a host has its own."""
+_PLUGINS = (
+    ("MAGICK_CODER_FILTER_PATH", "lib/ImageMagick-*/modules-*/filters"),
+    ("MAGICK_CODER_MODULE_PATH", "lib/ImageMagick-*/modules-*/coders"),
+)
+"""Variable; pattern of a folder with what a library loads by itself."""
 
 
 def join_data(trees: Sequence[str], target: str) -> None:
@@ -87,11 +94,16 @@ def _complete_fonts(target: str) -> None:
         file.write(_FONTS_TEXT)
 
 
-def pointers(trees: Sequence[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def pointers(trees: Sequence[str], multiarch: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield variables, what they point to in the first of the trees that has it, and host's places.
 
     A variable is to be set where none of the host's places is there.
     """
+    for tree in trees:
+        for variable, pattern in _PLUGINS:
+            for path in sorted(glob(f"{glob_escape(tree)}/{pattern}"))[:1]:
+                # Another version has another name, so that this is the host's of the same.
+                yield variable, path, (f"/usr/lib/{multiarch}{path[len(tree) + len('/lib') :]}",)
     for variable, place, hosts in _POINTERS:
         for tree in trees:
             if os.path.exists(f"{tree}/{place}"):

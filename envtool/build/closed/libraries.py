@@ -15,12 +15,12 @@ from envtool.errors import BuildError
 from envtool.sources.elf import MAGIC, read
 from envtool.sources.elf_edit import without_search
 
-__all__ = ["FOLDER", "candidates", "join_libraries"]
+__all__ = ["FOLDER", "candidates", "join_libraries", "places"]
 
 FOLDER = "lib"
 """Of the object: where the libraries are."""
 _LEFT = re.compile(
-    r"(?:pkgconfig|cmake|girepository-1\.0|perl5?|perl-base|gconv|debug|audit)/|.*\.(?:a|la|o|pc)$"
+    r"(?:pkgconfig|cmake|girepository-1\.0|perl5?|perl-base|gconv|debug|audit)/|.*\.(?:a|o|pc)$|[^/]*\.la$"
 ).match
 _LIBRARY = re.compile(r"lib[^/]*\.so(?:\.[^/]*)?").fullmatch
 
@@ -43,14 +43,14 @@ def join_libraries(trees: Sequence[str], target: str, multiarch: str) -> None:
     folder = f"{target}/{FOLDER}"
     os.makedirs(folder)
     for tree in trees:
-        for path, place in _places(tree, multiarch):
+        for path, place in places(tree, multiarch):
             _add(path, f"{folder}/{place}")
     _link_alternatives(folder)
     _drop_dangling(folder)
     join_data(trees, target)
 
 
-def _places(tree: str, multiarch: str) -> Iterator[tuple[str, str]]:
+def places(tree: str, multiarch: str) -> Iterator[tuple[str, str]]:
     """Yield what is to be taken, and where to; of the folders of all machines the top only."""
     for folder in candidates(tree, multiarch):
         if folder.endswith(f"/{multiarch}"):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from envtool.build.closed.data import pointers
-from envtool.build.closed.joining import library_folders
+from envtool.build.closed.joining import library_folder, library_folders
 from envtool.build.closed.libraries import FOLDER
 from envtool.build.closed.library import SHARED
 from envtool.build.closed.shutting import loader
@@ -89,7 +89,7 @@ def localise(
         "executable": f"{place}/bin/{name}",
         "version": version,
         "abi": abi,
-        "pointers": list(pointers(trees)),
+        "pointers": list(pointers(trees, os.path.basename(library_folder(closed)))),
     }
     with open(f"{target}/interpreter.json", "w", encoding="utf-8") as file:
         file.write(json.dumps(about, indent=1) + "\n")

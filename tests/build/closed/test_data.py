@@ -68,7 +68,14 @@ def test_fonts_get_settings_that_hold_wherever_they_lie(tmp_path: Path) -> None:
 def test_variables_point_to_the_first_tree_that_has_something(tmp_path: Path) -> None:
     one = tree(tmp_path / "one", "usr/share/misc/magic.mgc")
     two = tree(tmp_path / "two", "usr/share/zoneinfo/UTC", "usr/share/misc/magic.mgc")
-    assert list(pointers([one, two])) == [
+    coders = tmp_path / "one/lib/ImageMagick-7.1/modules-Q16/coders"
+    coders.mkdir(parents=True)
+    assert list(pointers([one, two], "x86_64-linux-gnu")) == [
+        (
+            "MAGICK_CODER_MODULE_PATH",
+            str(coders),
+            ("/usr/lib/x86_64-linux-gnu/ImageMagick-7.1/modules-Q16/coders",),
+        ),
         ("MAGIC", f"{one}/usr/share/misc/magic.mgc", ()),
         ("TZDIR", f"{two}/usr/share/zoneinfo", ("/usr/share/zoneinfo",)),
     ]
