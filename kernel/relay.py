@@ -27,6 +27,7 @@ from envtool.kernel.entry import Entry
 from envtool.kernel.front import Front, drained, kernel_info
 from envtool.kernel.goal import Goal
 from envtool.kernel.progress import waiting
+from envtool.kernel.showing import Showing
 from envtool.kernel.waking import Waking
 from envtool.kernel.wire import Message
 
@@ -73,9 +74,7 @@ class _Relay:
         self._replayed: list[Message] = []
         """Silent requests, answered already, that the kernel is to execute nevertheless."""
         self._held: list[tuple[zmq.Socket[bytes], Message]] = []
-        self._picture = waiting("this notebook", "looking for what it needs")
-        self._shown: Message | None = None
-        """The cell that shows the progress."""
+        self._showing = Showing(front, waiting("this notebook", "looking for what it needs"))
         self._poller = zmq.Poller()
         self._handlers: dict[Any, Callable[[], None]] = {}
 
@@ -152,7 +151,7 @@ class _Relay:
             if entry is not None:
                 self._start(entry)
             elif project is not None:
-                self._show(waiting(os.path.basename(project.path), "starting to build it"))
+                self._showing.show(waiting(os.path.basename(project.path), "starting to build it"))
                 self._building = Building(project, os.environ, is_asked=self._goal.is_asked)
                 self._on(self._building.descriptor, self._hear_building)
         except EnvtoolError as error:
@@ -162,7 +161,7 @@ class _Relay:
         assert self._building is not None
         for told in self._building.news():
             if "progress" in told:
-                self._show(told["progress"])
+                self._showing.show(told["progress"])
             else:
                 self._drop_building()
                 self._built(told.get("error"))
@@ -187,7 +186,7 @@ class _Relay:
         if self._building is None:
             return
         self._drop_building()
-        self._clear()
+        self._showing.end()
         for socket, request in self._take_held():
             if request.kind == "execute_request":
                 interrupted(self._front, request)
@@ -196,7 +195,7 @@ class _Relay:
 
     def _fail(self, error: EnvtoolError) -> None:
         self._fault = error
-        self._clear()
+        self._showing.end()
         for socket, request in self._take_held():
             self._answer_fault(socket, request, error)
 
@@ -213,27 +212,6 @@ class _Relay:
     def _take_held(self) -> "list[tuple[zmq.Socket[bytes], Message]]":
         held, self._held = self._held, []
         return held
-
-    # The cell that shows the progress
-
-    def _show(self, picture: dict[str, str]) -> None:
-        self._picture = picture
-        if self._shown is not None:
-            self._front.publish("update_display_data", self._display(self._shown), self._shown)
-
-    def _begin_to_show(self, request: Message) -> None:
-        self._shown = request
-        self._front.publish("display_data", self._display(request), request)
-
-    def _display(self, request: Message) -> dict[str, Any]:
-        display = {"display_id": f"envtool-{request.identity}"}
-        return {"data": self._picture, "metadata": {}, "transient": display}
-
-    def _clear(self) -> None:
-        """Take the progress away; at once, since the cell may have no output of its own."""
-        if self._shown is not None:
-            self._front.publish("clear_output", {"wait": False}, self._shown)
-            self._shown = None
 
     # What clients ask while there is no kernel
 
@@ -267,8 +245,7 @@ class _Relay:
             explain(self._front, request, self._fault)
             return
         self._held.append((self._front.shell, request))
-        if self._shown is None:
-            self._begin_to_show(request)
+        self._showing.begin(request)
         self._begin()
 
     def _hear_control(self) -> None:
@@ -305,7 +282,7 @@ class _Relay:
 
     def _start(self, entry: Entry) -> None:
         mention(entry.environ)
-        self._show(waiting("this notebook", "starting the kernel"))
+        self._showing.show(waiting("this notebook", "starting the kernel"))
         self._behind = Behind(self._context, self._front, entry.argv, entry.environ)
         self._on(self._behind.iopub, self._behind.listen)
         self._on(self._behind.shell, self._behind.listen)
@@ -316,7 +293,7 @@ class _Relay:
             if again:
                 behind.probe()
             return
-        self._clear()
+        self._showing.end()
         self._pass_on(behind)
         for request in self._replayed:
             behind.replay(request)

@@ -13,7 +13,7 @@ from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.comparing import CellReport, Tolerance, compare_cells
 from envtool.formats.notebooks.origin import Origin, read_origin
 from envtool.kernel.execution import perform
-from envtool.kernel.headless import Wanted, check_kind, enter, execution_of, nbformat_module
+from envtool.kernel.preparing import Wanted, check_kind, enter, execution_of, nbformat_module
 from envtool.machine import project as projects
 from envtool.values import value
 

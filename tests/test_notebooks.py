@@ -13,7 +13,8 @@ import pytest
 
 from envtool.errors import SandboxError
 from envtool.formats.notebooks.comparing import Tolerance
-from envtool.kernel.headless import Wanted, run_notebook
+from envtool.kernel.headless import run_notebook
+from envtool.kernel.preparing import Wanted
 from envtool.kernel.verifying import verify_notebooks
 from envtool.machine import sandbox
 from envtool.workspace.entering import open_project

@@ -12,7 +12,8 @@ from envtool.cli.terminal import duration_text
 from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
-    from envtool.kernel.headless import NotebookRun, Wanted
+    from envtool.kernel.headless import NotebookRun
+    from envtool.kernel.preparing import Wanted
     from envtool.kernel.verifying import Verified
     from envtool.machine.project import Project
 
@@ -158,7 +159,7 @@ def _run_notebooks(session: Session, arguments: Namespace) -> int:
 
 
 def _wanted(arguments: Namespace, **more: Any) -> "Wanted":
-    from envtool.kernel.headless import Wanted
+    from envtool.kernel.preparing import Wanted
 
     return Wanted(
         timeout=arguments.timeout,

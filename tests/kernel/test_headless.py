@@ -13,7 +13,8 @@ import pytest
 from envtool.errors import EnvtoolError, KernelError
 from envtool.formats.declarations.notebook import lock_text
 from envtool.formats.nix.hashing import Hash
-from envtool.kernel.headless import Wanted, run_notebook, run_notebooks
+from envtool.kernel.headless import run_notebook, run_notebooks
+from envtool.kernel.preparing import Wanted
 from envtool.machine.project import Project
 from envtool.reporting import SilentReporter
 from envtool.workspace.entering import open_project

@@ -10,7 +10,8 @@ import pytest
 
 from envtool.formats.declarations.template import template
 from envtool.kernel import kernelspec
-from envtool.kernel.headless import Wanted, run_notebook
+from envtool.kernel.headless import run_notebook
+from envtool.kernel.preparing import Wanted
 from envtool.machine.project import Project
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace

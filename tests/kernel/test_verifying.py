@@ -7,7 +7,8 @@ import pytest
 
 from envtool.errors import KernelError
 from envtool.formats.notebooks.comparing import Tolerance
-from envtool.kernel.headless import Wanted, run_notebook
+from envtool.kernel.headless import run_notebook
+from envtool.kernel.preparing import Wanted
 from envtool.kernel.state import State, state_of
 from envtool.kernel.verifying import Verified, verify_notebooks
 from envtool.machine.project import Project
