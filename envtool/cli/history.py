@@ -140,6 +140,9 @@ def _run_diff(session: Session, arguments: Namespace) -> int:
         shape["sizes"] = {"before": sizes[0], "after": sizes[1]}
         terminal.result_json(shape)
     else:
+        if before == after and arguments.before is None:
+            terminal.result(f"generation {after} has none before it to compare it with")
+            return 0
         line = f"generation {before} to {after}: {counts_text(changes)}, {size_text(sizes[0])}"
         line += f" to {size_text(sizes[1])}" if sizes[0] != sizes[1] else ""
         terminal.result("\n".join([line, *changes_lines(changes, terminal)]))

@@ -25,7 +25,7 @@ start here:
 declare:      init  declare  add  remove  lock  upgrade
 build:        switch  build
 use:          run  shell  kernel  notebook  fetch
-in a prompt:  hook  allow  deny  print-env
+in a prompt:  hook  allow  deny  print-env  completion
 look:         search  tree  why  check  outdated  audit  generations  diff
 go back:      rollback
 hand over:    export

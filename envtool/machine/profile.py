@@ -103,13 +103,16 @@ class Profile:
     # -- changing
 
     def set(self, path: "StorePath") -> Generation:
-        """Make `path` the current generation, a new one unless it is the latest already.
+        """Make `path` the current generation, a new one unless it is that, or the latest, already.
 
         A process killed in between leaves the old one current.
 
         :raises ProfileError: the folder cannot be written to.
         """
         with self._changing():
+            current = self.current()
+            if current is not None and current.path == path:
+                return current
             generations = self.generations()
             latest = generations[-1] if generations else None
             if latest is None or latest.path != path:

@@ -59,23 +59,25 @@ class History(Switching):
     ) -> tuple[int, int, Changes]:
         """Compare two generations, by default the current one with the one before it.
 
-        Return their numbers and what changed. Given one number only, the other is the current one.
+        Return their numbers and what changed. Given one number only, the other is the current one;
+        the first generation is compared with itself.
 
         :raises ProfileError: there is no such generation.
         """
         found = {each.number: each.path for each in self.profile(project).generations()}
         current = self.current(project)
+        if not found:
+            raise ProfileError("there is no generation yet", hint="envtool switch")
         if after is None:
-            after = current[0] if current else 0
+            after = current[0] if current else max(found)
         if before is None:
             before = max((number for number in found if number < after), default=after)
         for number in (before, after):
             if number not in found:
                 raise ProfileError(f"there is no generation {number}", hint="envtool generations")
         old, new = self.record(found[before]), self.record(found[after])
-        earlier = (old, self._ground(old, found[before]))
-        later = (new, self._ground(new, found[after]))
-        return before, after, _compared(earlier, later)
+        former = (old, self._ground(old, found[before]))
+        return before, after, _compared(former, (new, self._ground(new, found[after])))
 
     def rollback(self, project: Project, number: int | None = None) -> tuple[int, int]:
         """Make an earlier generation (or number N) current; return the numbers from and to.

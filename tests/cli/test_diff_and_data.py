@@ -67,10 +67,11 @@ def test_diff_names_a_generation_that_is_not_there(envtool: Any, offering: Any) 
     missing = envtool("diff")
     assert (missing.returncode, missing.stderr) == (
         1,
-        "error: there is no generation 0\nhint: envtool generations\n",
+        "error: there is no generation yet\nhint: envtool switch\n",
     )
     envtool("switch")
-    assert envtool("diff").stdout.startswith("generation 1 to 1: =, ")
+    assert envtool("diff").stdout == "generation 1 has none before it to compare it with\n"
+    assert envtool("diff", "1").stdout.startswith("generation 1 to 1: =, ")
     assert envtool("diff", "1", "5").stderr.startswith("error: there is no generation 5\n")
 
 

@@ -72,7 +72,7 @@ def test_every_example_names_its_command(envtool: Any) -> None:
         (["kernel"], "envtool kernel needs a command: install, list, remove", "kernel --help"),
         (["rollback", "three"], "expected the number of a generation", "rollback --help"),
         (["rollback", "0"], "expected the number of a generation", "rollback --help"),
-        (["remove"], "the following arguments are required: NAME", "remove --help"),
+        (["remove"], "remove needs the name of a package", "envtool tree lists them"),
         (["add"], "add needs a requirement", "envtool add numpy"),
         (["-C"], "-C needs a value", "--help"),
         (["-C", "/nowhere/at/all", "tree"], "-C /nowhere/at/all: No such file", ""),

@@ -74,6 +74,16 @@ def test_setting_the_latest_again_makes_no_generation(
     assert (numbers(profile), current(profile)) == ([1, 2], 2)
 
 
+def test_setting_what_was_gone_back_to_makes_no_generation(
+    profile: Profile, objects: list[StorePath]
+) -> None:
+    for path in objects[:2]:
+        profile.set(path)
+    profile.switch(1)
+    assert profile.set(objects[0]).number == 1
+    assert (numbers(profile), current(profile)) == ([1, 2], 1)
+
+
 def test_setting_an_older_object_again_makes_a_generation(
     profile: Profile, objects: list[StorePath]
 ) -> None:
