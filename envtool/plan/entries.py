@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "folder", "keep", "read"]
 
 _FORMAT = 1
+_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
+"""What the names of uv's variables begin with that say where packages are."""
 _REQUIRES, _PYTHON = "Requires-Dist:", "Requires-Python:"
 
 
@@ -51,7 +53,7 @@ def folder(
     from envtool.machine.fetching.index import configured_index
 
     index = declaration.index or configured_index(environ)
-    reaching = sorted(item for item in environ.items() if item[0].startswith("UV_"))
+    reaching = sorted(item for item in environ.items() if item[0].startswith(_INDEXES))
     parts = [_FORMAT, VERSIONS, asdict(interpreter), index, reaching, declaration.exclude_newer]
     key = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return f"{cache}/entries/{key}"
