@@ -95,11 +95,9 @@ class Database:
     @_read_soundly
     def valid(self, paths: Iterable[StorePath]) -> set[StorePath]:
         """Return those of `paths` that are valid."""
-        rows = self._read(
-            f"select path {_AMONG}",
-            _given(paths),
-        )
-        return {StorePath.parse_full(path) for (path,) in rows}
+        asked = {path.full(): path for path in paths}
+        rows = self._read(f"select path {_AMONG}", json.dumps(list(asked)))
+        return {asked[path] for (path,) in rows}
 
     @_read_soundly
     def infos(self, paths: Iterable[StorePath] | None = None) -> dict[StorePath, PathInfo]:
@@ -121,10 +119,14 @@ class Database:
         return {info.path: info for info in (_info(row, references) for row in rows)}
 
     @_read_soundly
-    def sizes(self) -> dict[StorePath, int]:
-        """Return all valid paths with the bytes of their NARs."""
-        rows = self._read("select path, coalesce(narSize, 0) from ValidPaths")
-        return {StorePath.parse_full(path): int(size) for path, size in rows}
+    def sizes(self, paths: Iterable[StorePath] | None = None) -> dict[StorePath, int]:
+        """Return those of `paths` that are valid with the bytes of their NARs; all if None."""
+        if paths is None:
+            rows = self._read("select path, coalesce(narSize, 0) from ValidPaths")
+            return {StorePath.parse_full(path): int(size) for path, size in rows}
+        asked = {path.full(): path for path in paths}
+        rows = self._read(f"select path, coalesce(narSize, 0) {_AMONG}", json.dumps(list(asked)))
+        return {asked[path]: int(size) for path, size in rows}
 
     @_read_soundly
     def requisites(self, paths: Iterable[StorePath]) -> dict[StorePath, frozenset[StorePath]]:

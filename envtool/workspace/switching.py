@@ -159,15 +159,13 @@ class Switching(Realising):
 
     def _packages(self, planned: "Evaluation") -> list[Package]:
         outputs = [package.known.output for package in planned.packages]
-        infos = self.store.infos(self.store.valid(outputs))
+        sizes = self.store.database.sizes(self.store.valid(outputs))
         return [
             Package(
                 name=package.name,
                 version=package.version,
                 path=package.known.output,
-                size=infos[package.known.output].nar_size
-                if package.known.output in infos
-                else None,
+                size=sizes.get(package.known.output),
                 direct=package.direct,
                 requires=package.requires,
             )
@@ -210,7 +208,9 @@ class Switching(Realising):
         return compare(record.packages, packages, (record.python, version), (former, now))
 
     def _closure_size(self, path: "StorePath") -> int:
-        return sum(info.nar_size for info in self.store.infos(self.store.closure([path])).values())
+        from envtool.machine.asking.queries import closure_size
+
+        return closure_size(self.store.database, path)
 
 
 def _pending(planned: "Evaluation", path: "StorePath") -> Pending:

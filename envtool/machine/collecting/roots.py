@@ -13,7 +13,6 @@ our links keeps. It is made before the link, and the collector brings the folder
 """
 
 import errno
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -86,13 +85,15 @@ def add_indirect(settings: Settings, link: str, path: StorePath) -> None:
 
     :raises StoreError: something other than a link is there, or it cannot be written.
     """
+    from hashlib import sha1
+
     link = os.path.abspath(link)
     if os.path.lexists(link) and not os.path.islink(link):
         raise StoreError(
             f"{link} exists and is not a link", hint="choose another name, or move it away"
         )
     auto = f"{settings.gcroots}/auto"
-    digest = hashlib.sha1(os.fsencode(link), usedforsecurity=False).digest()
+    digest = sha1(os.fsencode(link), usedforsecurity=False).digest()
     with disk_errors(f"make the GC root {link}"):
         os.makedirs(auto, exist_ok=True)
         name_for_nix(settings, path)

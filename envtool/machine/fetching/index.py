@@ -1,6 +1,5 @@
 """Which package index this host is set up for, by envtool's, uv's or pip's configuration."""
 
-import configparser
 import os
 from collections.abc import Iterator, Mapping
 
@@ -47,6 +46,10 @@ def _pip_files(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _index_of(path: str) -> str | None:
+    if not os.path.exists(path):
+        return None
+    import configparser
+
     parser = configparser.RawConfigParser()
     try:
         parser.read(path, encoding="utf-8")
