@@ -1,6 +1,7 @@
 """What a cell shows while its environment is built: a picture in text and in HTML."""
 
 import html
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,12 @@ __all__ = ["Progress", "waiting"]
 
 _SHOWN = 3
 """Labels that one line names."""
-_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:90%"
+_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:90%;line-height:1.6"
+_GRID = "display:grid;grid-template-columns:7em minmax(0,1fr);column-gap:.8em;align-items:center"
+_LINE = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
+"""A line that is longer than the page is wide must not move what is below."""
+_FILE = re.compile(r"(.+?)[-_](\d[^-_]*)(?:[-_].*)?\.(?:whl|deb|zip|tar\.gz)")
+"""Name and version in the name of a package's file."""
 
 
 def waiting(name: str, text: str) -> dict[str, str]:
@@ -95,7 +101,7 @@ class Progress:
             text = f"{WORDS[kind][0]}{_amount(phase, now)}"
             if labels:
                 more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-                text += f": {', '.join(labels[:_SHOWN])}{more}"
+                text += f": {', '.join(map(_brief, labels[:_SHOWN]))}{more}"
             yield text, _part(phase)
         if self._note:
             yield self._note, None
@@ -119,11 +125,23 @@ def _part(phase: Phase) -> float | None:
 
 
 def _picture(title: str, lines: list[tuple[str, float | None]]) -> dict[str, str]:
-    rows = "".join(f"<div>{_bar(part)}{html.escape(text)}</div>" for text, part in lines)
-    told = f"<div style='{_STYLE}'><b>{html.escape(title)}</b>{rows}</div>"
+    rows = "".join(_row(text, part) for text, part in lines)
+    told = (
+        f"<div style='{_STYLE}'><b>{html.escape(title)}</b><div style='{_GRID}'>{rows}</div></div>"
+    )
     plain = "\n".join([title, *(f"  {text}" for text, _ in lines)])
     return {"text/plain": plain, "text/html": told}
 
 
-def _bar(part: float | None) -> str:
-    return "" if part is None else f"<progress value='{part:.3f}' max='1'></progress> "
+def _row(text: str, part: float | None) -> str:
+    """Return the HTML of two fields of the grid: how far it is, and what."""
+    if part is None:
+        return f"<span style='grid-column:1/-1'>{html.escape(text)}</span>"
+    bar = f"<progress value='{part:.3f}' max='1' style='width:100%'></progress>"
+    return f"{bar}<span style='{_LINE}'>{html.escape(text)}</span>"
+
+
+def _brief(label: str) -> str:
+    """Return a package's name and version for its file's, which tells about platforms as well."""
+    found = _FILE.fullmatch(label)
+    return label if found is None else f"{found[1]} {found[2]}"

@@ -1,5 +1,6 @@
 """The words behind `%envtool`, and what each of them does."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -39,6 +40,11 @@ def declare(line: str, cell: str, ipython: Any) -> None:
         raise Refused("`%%envtool` stands alone in its line, the declaration below it")
     _change(ipython, "declaring", "declare", text=cell)
 
+
+_RELOAD = (
+    "the notebook's file has changed on the disk: reload it before you go on (in JupyterLab: File,"
+    " Reload Notebook from Disk)"
+)
 
 # Looking
 
@@ -113,7 +119,8 @@ def _generations(words: Sequence[str], _: object) -> Shown:
 
 def _diff(words: Sequence[str], _: object) -> Shown:
     found = ask("diff", *words)
-    title = f"generation {found['before']} to {found['after']}: {counts(found['changes'])}"
+    told = counts(found["changes"]).replace("=", "nothing changed")
+    title = f"generation {found['before']} to {found['after']}: {told}"
     return Shown(title, ("", "name", "version", "size"), changes(found["changes"]))
 
 
@@ -160,6 +167,7 @@ def _switch(words: Sequence[str], ipython: Any) -> None:
 
 def _change(ipython: Any, title: str, *words: str, text: str = "") -> None:
     """Let the program make another generation current, then enter it."""
+    _refuse_unsaved(ipython)
     with _Working(ipython, title) as progress:
         found = work(progress, *words, text=text)
         if "generation" not in found:  # such as that of --dry-run
@@ -169,8 +177,33 @@ def _change(ipython: Any, title: str, *words: str, text: str = "") -> None:
         if not found["made"]:
             shown.title = f"nothing to do: {shown.title}"
         elif _declaration().endswith(".ipynb") and not _is_run_by_command():
-            shown.notes.append("the notebook's file has changed: reload it before you save it")
+            shown.notes.append(_RELOAD)
         progress.end(shown)
+
+
+def _refuse_unsaved(ipython: Any) -> None:
+    """Check that an editor's notebook is saved, which is reloaded after its file has changed.
+
+    What is in the editor nobody here can see, but for the cell that is being executed.
+
+    :raises Refused: the file has no such cell.
+    """
+    if not _declaration().endswith(".ipynb") or _is_run_by_command():
+        return
+    request = ipython.kernel.get_parent() if hasattr(ipython, "kernel") else {}
+    if "cellId" not in request.get("metadata", {}):
+        return  # no editor of notebooks
+    try:
+        with open(_declaration(), encoding="utf-8") as file:
+            cells = json.load(file)["cells"]
+        saved = ["".join(cell["source"]).strip() for cell in cells]
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # such as while the editor writes it
+    if request["content"]["code"].strip() not in saved:
+        raise Refused(
+            "save the notebook first, then run this cell again: its file is about to change on the"
+            " disk, and what is not saved would be lost"
+        )
 
 
 def _rollback(words: Sequence[str], ipython: Any) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 __all__ = ["Refused", "Shown", "changes", "counts", "size_text"]
 
+_NUMBERS = {"number", "size"}
+"""Columns whose cells are compared by their last digit."""
+
 
 class Shown:
     """A title, a table and sentences below it; any of the latter two may be empty."""
@@ -33,16 +36,27 @@ class Shown:
         return "\n".join([self.title, *filter(None, aligned), *self.notes])
 
     def _repr_html_(self) -> str:
-        def line(cells: Sequence[str], tag: str) -> str:
-            inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
-            return f"<tr>{inner}</tr>"
-
-        text = f"<p>{_marked(self.title)}</p>"
+        parts = [f"<b>{_marked(self.title)}</b>"]
         if self.rows:
-            header = line(self.header, "th") if any(self.header) else ""
-            body = "".join(line(row, "td") for row in self.rows)
-            text += f"<table>{header}{body}</table>"
-        return text + "".join(f"<p>{_marked(note)}</p>" for note in self.notes)
+            header = self._line(self.header, "th") if any(self.header) else ""
+            body = "".join(self._line(row, "td") for row in self.rows)
+            parts.append(f"<table style='margin:.3em 0'>{header}{body}</table>")
+        parts += map(_marked, self.notes)
+        return "".join(f"<div style='line-height:1.6'>{part}</div>" for part in parts)
+
+    def _line(self, cells: Sequence[str], tag: str) -> str:
+        """Return a row; notebooks put everything to the right unless each cell says otherwise."""
+        last = len(cells) - 1
+        styles = [
+            f"text-align:{'right' if name in _NUMBERS else 'left'}"
+            f"{'' if at == last else ';white-space:nowrap'}"
+            for at, name in enumerate(self.header)
+        ]
+        inner = "".join(
+            f"<{tag} style='{style}'>{html.escape(cell)}</{tag}>"
+            for style, cell in zip(styles, cells, strict=True)
+        )
+        return f"<tr>{inner}</tr>"
 
 
 class Refused(Exception):  # noqa: N818 - its name is what a user reads

@@ -1,6 +1,7 @@
 """`%envtool` in real kernels."""
 
 import hashlib
+import json
 import os
 from base64 import b64encode
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_it_shows_the_environment_of_the_kernel(
     assert with_kernel.path in status
     assert "ipykernel → traitlets" in table(kernel, "why traitlets")
     tree = "get_ipython().run_line_magic('envtool', 'tree')._repr_html_()"
-    assert "<td>ipykernel</td>" in kernel.printed(f"print({tree})")
+    assert ">ipykernel</td>" in kernel.printed(f"print({tree})")
     workspace.add(with_kernel, ["six"])
     assert "the current one is 2: restart the kernel" in table(kernel, "")
 
@@ -162,9 +163,37 @@ def test_a_notebook_of_its_own_gets_the_cells_block(
     workspace.switch(project)
     kernel = start(kernelspec.install(workspace, project).name)
     told = shown(kernel, '%%envtool\n# /// script\n# dependencies = ["iniconfig"]\n# ///')
-    assert told.endswith("the notebook's file has changed: reload it before you save it")
+    assert "the notebook's file has changed on the disk: reload it before you go on" in told
     assert '"# dependencies = [\\"iniconfig\\"]' in path.read_text()
     assert kernel.printed("import iniconfig; print(iniconfig.__name__)") == "iniconfig\n"
+
+
+def test_an_editor_has_to_save_a_notebook_before_its_file_changes(
+    workspace: Workspace, tmp_path: Path, jupyter: Path, start: "Start"
+) -> None:
+    path = tmp_path / "tarn.ipynb"
+    path.write_text(template("tarn", "3.11", "notebook-cell").replace("==3.11.*", ">=3.11"))
+    project = open_project("/", file=str(path))
+    workspace.switch(project)
+    client = start(kernelspec.install(workspace, project).name).client
+
+    def add_by_editor() -> Message:
+        content = {"code": "%envtool add iniconfig", "silent": False}
+        asked = client.session.msg("execute_request", content, metadata={"cellId": "added"})
+        client.shell_channel.send(asked)
+        while True:
+            answer: Message = client.get_shell_msg(timeout=60)
+            if answer["parent_header"]["msg_id"] == asked["header"]["msg_id"]:
+                return dict(answer["content"])
+
+    before = path.read_text()
+    assert "save the notebook first" in add_by_editor()["evalue"]
+    assert path.read_text() == before
+    notebook = json.loads(before)
+    notebook["cells"].append({**notebook["cells"][0], "source": ["%envtool add iniconfig\n"]})
+    path.write_text(json.dumps(notebook))
+    assert add_by_editor()["status"] == "ok"
+    assert '\\"iniconfig\\"' in path.read_text()
 
 
 def test_outputs_of_another_closure_are_told(

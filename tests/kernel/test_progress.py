@@ -25,12 +25,26 @@ def test_a_picture_tells_sizes_rates_and_what_is_at_work() -> None:
     progress.advance(steps[0], 8_000_000)
     progress.finish(steps[0])
     progress.advance(steps[1], 2_000_000)
-    labels = ", ".join(step.label for step in steps[1:4])
+    labels = "wheel 1, wheel 2, wheel 3"
     assert progress.picture()["text/plain"].splitlines() == [
         "envtool: building the environment of plot.ipynb, 2.0 s",
         f"  fetching 1 of 5, 10.0 MB of 40.0 MB (5.0 MB/s): {labels} and 1 more",
     ]
-    assert "<progress value='0.250' max='1'>" in progress.picture()["text/html"]
+    assert "<progress value='0.250' max='1'" in progress.picture()["text/html"]
+
+
+def test_files_are_told_as_the_packages_they_are() -> None:
+    names = {
+        "pillow-13.0.0-cp311-cp311-manylinux_2_28_x86_64.whl": "pillow 13.0.0",
+        "python_dateutil-4.0.0.post1-py3-none-any.whl": "python_dateutil 4.0.0.post1",
+        "zope.interface-7.2.tar.gz": "zope.interface 7.2",
+        "libgcc-s1_14.2.0-19_amd64.deb": "libgcc-s1 14.2.0",
+        "quickstart-env": "quickstart-env",
+    }
+    for label, told in names.items():
+        progress = Progress("plot.ipynb", Clock())
+        progress.start(Step("unpack", label))
+        assert progress.picture()["text/plain"].splitlines()[1:] == [f"  unpacking: {told}"]
 
 
 def test_a_phase_that_is_done_is_summed_up_and_stays_so() -> None:
