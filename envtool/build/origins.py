@@ -13,6 +13,7 @@ from envtool.errors import EnvtoolError
 from envtool.formats import generation as generations
 from envtool.formats import lock as locks
 from envtool.formats.generation import Record
+from envtool.formats.locked import builds_inside
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine import project as projects
@@ -110,8 +111,9 @@ def derivations(store: Store, origin: Origin) -> dict[StorePath, Derivation]:
     )
     made = Instantiation()
     python = chosen.add(made)
-    add_packages(made, gatherer.gather(lock), python, interpreter)
     system = None if lock.system is None else add_system(made, lock.system)
+    tools = system if builds_inside(lock.system, lock.python.pins) else None
+    add_packages(made, gatherer.gather(lock), python, interpreter, system=tools)
     for entered in {python, chosen.add_entered(made)}:
         chosen.add_programs(made, entered)
         for collisions in ("refuse", "warn"):

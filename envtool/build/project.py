@@ -1,9 +1,9 @@
 """Build a source project into a wheel by its own build back end (PEP 517, PEP 660).
 
 The back end runs in the environment that the lock pins for it, in a sandbox without network that
-shows it its tools, the host's libraries and compilers and its sources. Where the sandbox is off it
-is a plain process with a cleared environment, a HOME that does not exist and a private temporary
-folder. Its output goes to a log.
+shows it its tools, its sources, and the libraries and compilers of the host, or of a system root
+that has any. Where the sandbox is off it is a plain process with a cleared environment, a HOME that
+does not exist and a private temporary folder. Its output goes to a log.
 """
 
 import os
@@ -18,6 +18,7 @@ from envtool.build.sdist import extract
 from envtool.errors import BuildError
 from envtool.formats.nix.storepath import STORE_DIR
 from envtool.machine import sandbox
+from envtool.machine.isolating.system import views_of
 from envtool.machine.sandbox import View
 from envtool.values import value
 
@@ -42,6 +43,8 @@ class Build:
     """The program that makes the sandbox; None: no sandbox."""
     inputs: tuple[str, ...]
     """Physical paths of all that the tools refer to, and of their bytecode; seen read-only."""
+    system: str | None = None
+    """Physical path of a system root whose tools and libraries are seen; None: the host's."""
 
 
 def copied(tree: str, work: str) -> str:
@@ -189,7 +192,9 @@ class _Runner:
     def _views(self, cmd: Sequence[str], folder: str) -> tuple[View, ...]:
         """Return what a hook sees; its words name its script and the folder of its answer."""
         _, script, _, answer = cmd
-        views = [*sandbox.host_system(), *map(View, _interpreter(self.build.tools))]
+        system = self.build.system
+        views = [*(sandbox.host_system() if system is None else views_of(system))]
+        views += map(View, _interpreter(self.build.tools))
         views += [View(path) for path in self.build.inputs if os.path.exists(path)]
         if self.build.editable:
             views += [*map(View, _repository(folder)), View(folder, writable=True)]

@@ -135,6 +135,19 @@ class LockedSystem:
     """The closure, by name."""
 
 
+_COMPILERS = frozenset({"clang", "gcc"})
+
+
+def builds_inside(system: LockedSystem | None, pins: Pins) -> bool:
+    """Say whether source packages are built in a system root, because it has a compiler.
+
+    Not with the host's Python, which would not find its libraries there.
+    """
+    if system is None or pins.source == "host":
+        return False
+    return any(each.name in _COMPILERS for each in system.packages)
+
+
 @value
 class Lock:
     """A declaration's answer: every package and where its bytes come from."""

@@ -7,6 +7,7 @@ A lock with local projects or commits is evaluated each time, since their source
 
 import os
 
+from envtool.formats.locked import builds_inside
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan.answer import Answer
@@ -51,18 +52,18 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
     place = memory(store.settings.cache, answer.interpreter, answer.lock_text)
     made = Instantiation()
     python = answer.python.add(made)
-    packages = recall(place, store)
-    recalled = packages is not None
-    if packages is None:
-        packages = _packages(answer, store, made, python, place)
-    for package in packages:
-        made.know(package.known)
-        made.packages[package.name] = package.known.derivation
     system = None
     if answer.system is not None:
         from envtool.plan.system import add_system
 
         system = add_system(made, answer.system)
+    packages = recall(place, store)
+    recalled = packages is not None
+    if packages is None:
+        packages = _packages(answer, store, made, python, system=system, place=place)
+    for package in packages:
+        made.know(package.known)
+        made.packages[package.name] = package.known.derivation
     entered = answer.python.add_entered(made)
     answer.python.add_programs(made, entered)
     environment = add_environment(
@@ -78,7 +79,13 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
 
 
 def _packages(
-    answer: Answer, store: Store, made: Instantiation, python: StorePath, place: str
+    answer: Answer,
+    store: Store,
+    made: Instantiation,
+    python: StorePath,
+    *,
+    system: StorePath | None,
+    place: str,
 ) -> tuple[Planned, ...]:
     from envtool.plan.gather import Gatherer
 
@@ -89,7 +96,8 @@ def _packages(
         offline=store.settings.offline,
     )
     selection = gatherer.gather(answer.lock())
-    add_packages(made, selection, python, answer.interpreter)
+    tools = system if builds_inside(answer.system, answer.python.pins) else None
+    add_packages(made, selection, python, answer.interpreter, system=tools)
     packages = tuple(
         Planned(
             name=selected.package.name,

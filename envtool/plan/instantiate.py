@@ -34,7 +34,7 @@ DEBIAN_ROOT = "builtin:debian-root"
 ENVIRONMENT = "builtin:environment"
 BUILD = "builtin:build-project"
 SYSTEM_ROOT = "systemRoot"
-"""The variable of an environment that names its system root."""
+"""The variable of an environment, or of a build, that names its system root."""
 LOCAL = "envtoolLocal"
 """The variable that marks a derivation whose output holds paths of this machine."""
 
@@ -138,13 +138,19 @@ def add_packages(
     selection: Sequence[Selected],
     python: StorePath,
     interpreter: Interpreter,
+    *,
+    system: StorePath | None = None,
 ) -> None:
     """Add what the selected packages are made of.
+
+    `system` is the `.drv` path of a system root with a compiler, in which source packages are
+    built; None: with the host's tools.
 
     :raises LockError: a package with neither artifact nor source.
     """
     for selected in selection:
-        made.packages[selected.package.name] = _package(made, selected, python, interpreter)
+        package = _package(made, selected, python, interpreter, system)
+        made.packages[selected.package.name] = package
 
 
 def add_environment(
@@ -233,12 +239,16 @@ def _interpreter(interpreter: Interpreter) -> Derivation:
 
 
 def _package(
-    made: Instantiation, selected: Selected, python: StorePath, interpreter: Interpreter
+    made: Instantiation,
+    selected: Selected,
+    python: StorePath,
+    interpreter: Interpreter,
+    system: StorePath | None,
 ) -> StorePath:
     artifact = selected.artifact
     if artifact is not None and artifact.filename.endswith(".whl"):
         return _unpack(made, selected.package, artifact, inheriting=selected.inheriting)
-    return _build(made, selected, python, interpreter)
+    return _build(made, selected, python, interpreter, system)
 
 
 def _fetch(made: Instantiation, artifact: "Artifact") -> StorePath:
@@ -273,17 +283,24 @@ def _unpack(
 
 
 def _build(
-    made: Instantiation, selected: Selected, python: StorePath, interpreter: Interpreter
+    made: Instantiation,
+    selected: Selected,
+    python: StorePath,
+    interpreter: Interpreter,
+    system: StorePath | None,
 ) -> StorePath:
     """Add the environment of the build back end and the build in it."""
     package = selected.package
     tools = {
-        each.package.name: _package(made, each, python, interpreter)
+        each.package.name: _package(made, each, python, interpreter, system)
         for each in selected.build_requirements
     }
     environment = _environment(made, f"{package.name}-build-env", tools, python, interpreter)
     variables = {"environment": made.output(environment).full(), "package": package.name}
     inputs, sources = [environment], frozenset[StorePath]()
+    if system is not None:
+        variables[SYSTEM_ROOT] = made.output(system).full()
+        inputs.append(system)
     if selected.project is not None:
         variables |= {
             LOCAL: "1",
@@ -304,8 +321,8 @@ def _build(
         if package.vcs.subdirectory:
             variables["subdirectory"] = package.vcs.subdirectory
     name = store_name(f"{package.name}-{package.version or '0'}")
-    system = f"{interpreter.machine}-linux"
-    return made.add(derivation(name, BUILD, variables, inputs, sources=sources, system=system))
+    machine = f"{interpreter.machine}-linux"
+    return made.add(derivation(name, BUILD, variables, inputs, sources=sources, system=machine))
 
 
 def _environment(

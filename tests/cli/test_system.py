@@ -44,6 +44,30 @@ notebook = new_notebook(cells=[new_code_cell(sys.argv[1])])
 NotebookClient(notebook, kernel_name="demo").execute()
 print("".join(each.get("text", "") for each in notebook.cells[0].outputs))
 """
+SETUP = """
+import os
+from setuptools import Extension, setup
+seen = f'{os.stat("/usr/bin/gcc").st_ino}'
+setup(ext_modules=[Extension("mine", ["mine.c"], define_macros=[("SEEN", seen)])])
+"""
+BUILT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "mine"
+version = "1.0"
+"""
+EXTENSION = """
+#include <Python.h>
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "mine", 0, -1, 0, 0, 0, 0, 0};
+PyMODINIT_FUNC PyInit_mine(void)
+{
+    PyObject *made = PyModule_Create(&module);
+    PyModule_AddIntConstant(made, "seen", SEEN);
+    return made;
+}
+"""
 PROGRAM = '#include <stdio.h>\nint main(void) { printf("%d\\n", 6 * 7); return 7; }\n'
 
 
@@ -108,6 +132,23 @@ def test_git_clones_a_repository(said: Said, place: "Place") -> None:
 def test_gcc_compiles_what_runs(said: Said, place: "Place") -> None:
     (place.project / "a.c").write_text(PROGRAM)
     assert said("gcc a.c -o a.out; ./a.out || echo $?").split() == ["42", "7"]
+
+
+def test_source_packages_are_built_with_its_compiler(
+    system: "Run", place: "Place", tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name, text in (("pyproject.toml", BUILT), ("setup.py", SETUP), ("mine.c", EXTENSION)):
+        (mine / name).write_text(text)
+    declared = DECLARED.replace('["six"]', '["mine"]')
+    source = f'\n[sources]\nmine = {{ path = "{mine}" }}\n'
+    (place.project / "envtool.toml").write_text(declared + source)
+    ended = system("switch")
+    assert ended.returncode == 0, ended.stderr
+    ended = system("run", "python", "-c", "import mine, os; print(mine.seen)")
+    (gcc,) = (place.root / "store").glob("*-system/usr/bin/gcc")
+    assert ended.stdout == f"{gcc.stat().st_ino}\n", ended.stderr
 
 
 def test_programs_and_data_are_the_systems_and_the_rest_is_the_hosts(

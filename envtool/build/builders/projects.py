@@ -9,9 +9,7 @@ from envtool.errors import SandboxError
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.plan.instantiate import (
-    BUILD,
-)
+from envtool.plan.instantiate import BUILD, SYSTEM_ROOT
 from envtool.reporting import Step
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
     from envtool.build.unpack import unpack
 
     environment = derivation.environment
+    system = environment.get(SYSTEM_ROOT)
     logs = context.store.settings.logs
     os.makedirs(logs, exist_ok=True)
     with scratch(context.store, f"{derivation.name}-build") as work:
@@ -40,6 +39,7 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
             editable="project" in environment,
             bwrap=_bwrap(context, environment),
             inputs=_visible(context, derivation),
+            system=context.physical(system) if system else None,
         )
         wheel = project.build_wheel(build, _source(context, build, environment))
         with scratch(context.store, derivation.name) as target:
@@ -71,7 +71,9 @@ def _bwrap(context: Context, environment: Mapping[str, str]) -> str | None:
 def _visible(context: Context, derivation: Derivation) -> tuple[str, ...]:
     store = context.store
     inputs = closure(context, derivation) - {derivation.output_path()}
-    return (*map(store.physical, sorted(inputs)), f"{store.settings.cache}/bytecode")
+    # Archives are unpacked already; a system root alone is made of hundreds.
+    folders = filter(os.path.isdir, map(store.physical, sorted(inputs)))
+    return (*folders, f"{store.settings.cache}/bytecode")
 
 
 def _source(context: Context, build: "Build", environment: Mapping[str, str]) -> str:
