@@ -7,7 +7,7 @@ from envtool.cli.arguments import Commands, Parser, add_command
 from envtool.cli.prompt.allowing import lets_in
 from envtool.cli.prompt.entering import with_hook
 from envtool.cli.session import Session
-from envtool.cli.shell import SHELLS, find_shell
+from envtool.cli.shells import SHELLS, find_shell
 from envtool.formats.activation import quoted
 from envtool.machine.consent import Consent
 

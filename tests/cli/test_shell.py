@@ -273,3 +273,33 @@ def test_another_generation_is_entered_and_nothing_switched(
     ended = envtool(*words, "--generation", "3")
     assert ended.returncode == 1
     assert "no generation 3; there are: 1, 2" in ended.stderr
+
+
+def test_any_program_may_stand_in_the_place_of_a_shell(make_generation: Any, envtool: Any) -> None:
+    environment = make_generation(hook='export HOOKED="$GREETING you"')
+    line = 'printf "%s\\n" "$ENVTOOL_SHELL" "$ENVTOOL_ENVIRONMENT" "$HOOKED" "$@"; exit 5'
+    ended = envtool("shell", "--command", "sh", "-c", line, "sh", "--run", "a b")
+    assert ended.stdout.splitlines() == ["demo", environment, "hei you", "--run", "a b"]
+    assert ended.returncode == 5
+    assert envtool("shell", "--pure", "--command", "hello").stdout == "hello\n"
+    assert envtool("shell", "--command", "nowhere").returncode == 127
+
+
+def test_a_program_in_the_place_of_a_shell_has_the_terminal(
+    make_generation: Any, spawn: Any
+) -> None:
+    make_generation({"ask": "#!/bin/sh\ntest -t 0 && read line && echo go''t $line\n"})
+    child = spawn("shell", "--command", "ask")
+    child.sendline("an answer")
+    child.expect_exact("got an answer")
+    child.expect(pexpect.EOF)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--command"], ["--run", "true", "--command", "sh"], ["--shell", "zsh", "--command", "x"]],
+)
+def test_a_program_is_named_and_named_alone(words: list[str], envtool: Any) -> None:
+    ended = envtool("shell", *words)
+    assert ended.returncode == 2
+    assert "--command" in ended.stderr
