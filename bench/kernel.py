@@ -1,9 +1,10 @@
-"""Kernels beside plain ipykernel: starts, round trips, and what a relay costs.
+"""Kernels beside plain ipykernel: starts, round trips, the magics, and what a relay costs.
 
     python bench/kernel.py [--rounds N]
 
 The peer is a venv with the same ipykernel, compiled beforehand, started without envtool. Rounds are
-interleaved: each starts every side once, in alternating order.
+interleaved: each starts every side once, in alternating order. `changed` is a realised kernel whose
+declaration has changed since, which costs reading it.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,14 @@ from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 LIMIT = 120
+IMPORT = """
+import sys, time
+for name in [name for name in sys.modules if name.partition(".")[0] == "envtool"]:
+    del sys.modules[name]
+began = time.perf_counter()
+import envtool.magics
+print(time.perf_counter() - began)
+"""
 TRIPS = 50
 
 
@@ -56,6 +66,18 @@ def round_trip(client: Any) -> float:
         client.execute("1+1", store_history=False, reply=True, timeout=LIMIT)
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
+
+
+def import_of_magics(client: Any) -> float:
+    """Return the seconds of importing the magics once more, their folder known."""
+    texts: list[str] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "stream":
+            texts.append(message["content"]["text"])
+
+    client.execute_interactive(IMPORT, output_hook=hear, timeout=LIMIT)
+    return float("".join(texts))
 
 
 def first_progress(client: Any) -> tuple[float, float]:
@@ -93,6 +115,8 @@ class Offers:
         self.workspace = Workspace(load(os.environ))
         self.launcher = f"{install_generic(self.workspace).directory}/envtool-kernel"
         self.offer("realised", [self.launcher, "--declaration", self.declare()])
+        self.changed = Path(self.declare())
+        self.offer("changed", [self.launcher, "--declaration", str(self.changed)])
         self.offer("plain", [self._venv(), "-m", "ipykernel_launcher"])
 
     def declare(self) -> str:
@@ -121,6 +145,8 @@ class Offers:
     def realise(self) -> None:
         """Make the environment of `realised`, and with it all that others need."""
         self.workspace.switch(open_project(str(self.folder / "p1")))
+        self.workspace.switch(open_project(str(self.changed.parent)))
+        self.changed.write_text('dependencies = ["ipykernel", "six"]\n')
 
     def _venv(self) -> str:
         venv, uv = self.folder / "venv", Path(sys.executable).with_name("uv")
@@ -142,6 +168,8 @@ def rounds(offers: Offers, count: int) -> dict[str, list[float]]:
         with kernel(name) as (_, client, seconds):
             keep(f"start, {name} (s)", seconds)
             keep(f"1+1, {name} (ms)", round_trip(client) * 1000)
+            if name == "realised":
+                keep("import of the magics (ms)", import_of_magics(client) * 1000)
 
     def relayed() -> None:
         with kernel(offers.unbuilt()) as (manager, client, seconds):
@@ -152,7 +180,10 @@ def rounds(offers: Offers, count: int) -> dict[str, list[float]]:
             keep("1+1, relay (ms)", round_trip(client) * 1000)
             keep("memory, relay (MB)", memory(manager.provisioner.pid))
 
-    sides: list[Callable[[], None]] = [lambda: fast("plain"), lambda: fast("realised"), relayed]
+    sides: list[Callable[[], None]] = [
+        *(partial(fast, name) for name in ("plain", "realised", "changed")),
+        relayed,
+    ]
     for number in range(count):
         for side in sides if number % 2 else reversed(sides):
             settle(5)
@@ -177,11 +208,13 @@ def main() -> None:
     for row, figures in found.items():
         spread = f"{min(figures):.2f} to {max(figures):.2f}"
         print(f"{row:28} {statistics.median(figures):8.2f}   ({spread})")
-    ours, plain = (statistics.median(found[f"start, {name} (s)"]) for name in ("realised", "plain"))
+    names = ("realised", "changed", "plain")
+    ours, changed, plain = (statistics.median(found[f"start, {name} (s)"]) for name in names)
     extra = statistics.median(found["1+1, relay (ms)"]) - statistics.median(
         found["1+1, realised (ms)"]
     )
-    print(f"start, envtool to plain: {ours / plain:.2f} times; relay adds {extra:.2f} ms")
+    print(f"start, realised to plain: {ours / plain:.2f} times, changed: {changed / plain:.2f}")
+    print(f"the relay adds {extra:.2f} ms to a round trip")
 
 
 if __name__ == "__main__":

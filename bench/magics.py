@@ -1,9 +1,9 @@
-"""What the magics cost a kernel, and what they take.
+"""What `%envtool` lines take in a running kernel.
 
     python bench/magics.py [ROUNDS]
 
-In a root of its own: the import of the magics in a fresh kernel behind that of ipykernel, and the
-time of `%envtool` lines in a running one. The package that is added lies in the store already.
+In a root of its own. The package that is added lies in the store already. What the import of the
+magics costs a kernel is a row of `kernel.py`.
 """
 
 import os
@@ -16,14 +16,6 @@ from pathlib import Path
 from typing import Any
 
 LINES = ("status", "tree", "diff", "add iniconfig", "rollback")
-IMPORT = """
-import sys, time
-for name in [name for name in sys.modules if name.partition(".")[0] == "envtool"]:
-    del sys.modules[name]
-began = time.perf_counter()
-import envtool.magics
-print(time.perf_counter() - began)
-"""
 
 
 def printed(client: Any, code: str) -> str:
@@ -51,10 +43,9 @@ def measure(rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each row, by its name."""
     from jupyter_client.manager import start_new_kernel
 
-    found: dict[str, list[float]] = {"import": []}
+    found: dict[str, list[float]] = {}
     for _ in range(rounds):
         manager, client = start_new_kernel(kernel_name="magics")
-        found["import"].append(float(printed(client, IMPORT)))
         for line in LINES:
             found.setdefault(line, []).append(timed(lambda: printed(client, f"%envtool {line}")))  # noqa: B023 - called at once
         client.stop_channels()
