@@ -18,6 +18,7 @@ from envtool.errors import KernelError
 from envtool.kernel.child import Child
 from envtool.kernel.front import Front, drained, endpoint
 from envtool.kernel.wire import DELIMITER, Message
+from envtool.machine.disk import disk_errors
 
 __all__ = ["Behind"]
 
@@ -49,7 +50,8 @@ class Behind:
         :raises KernelError: it cannot be started.
         """
         self._front = front
-        self._folder, self._lock = _made_folder(_short_folder())
+        with disk_errors("make a folder for the kernel's sockets", raising=KernelError):
+            self._folder, self._lock = _made_folder(_short_folder())
         connection = {
             **front.connection,
             **_PORTS,
@@ -70,12 +72,18 @@ class Behind:
         self._heard = False
         self._welcomed = False
         file = f"{self._folder}/{_FILE}"
-        with open(file, "w", encoding="utf-8") as stream:
-            json.dump(connection, stream)
         try:
+            with (
+                disk_errors("write the kernel's connection file", raising=KernelError),
+                open(file, "w", encoding="utf-8") as stream,
+            ):
+                json.dump(connection, stream)
             # ipykernel ends when its parent is not the one it was told of.
             told = {**environ, "JPY_PARENT_PID": str(os.getpid())}
             self.process = Child([*argv, "-f", file], told)
+        except KernelError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise KernelError(

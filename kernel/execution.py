@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import KernelError
+from envtool.machine.disk import disk_errors
 
 if TYPE_CHECKING:
     from envtool.reporting import Reporter
@@ -81,12 +82,21 @@ async def _perform(executions: Sequence[Execution], reporter: "Reporter", jobs: 
 
 async def _execute(execution: Execution, reporter: "Reporter", interrupt: asyncio.Event) -> None:
     began = time.monotonic()
-    with TemporaryDirectory(prefix="envtool-", dir=_short_folder()) as folder:
-        try:
+    try:
+        with _folder() as folder:
             await _Run(execution, reporter, folder).perform(interrupt)
-        except KernelError as error:
-            execution.error = error
+    except KernelError as error:
+        execution.error = error
     execution.seconds = time.monotonic() - began
+
+
+def _folder() -> "TemporaryDirectory[str]":
+    """Return a folder for the connection file and sockets of one run.
+
+    :raises KernelError: none can be made.
+    """
+    with disk_errors("make a folder for the kernel's sockets", raising=KernelError):
+        return TemporaryDirectory(prefix="envtool-", dir=_short_folder())
 
 
 def _client(execution: Execution, folder: str) -> Any:

@@ -49,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EnvtoolError as error:
         fault = error
     except Exception as error:  # noqa: BLE001 - a kernel that exits is only started again
-        told = f"{type(error).__name__}: {error}\nThis is a bug in envtool."
-        fault = EnvtoolError(told)
+        fault = _bug(error)
     return _relay(words.connection_file, goal, fault)
 
 
@@ -125,10 +124,23 @@ def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:
         )
         return 1
     try:
-        return serve(read_connection(connection_file), goal, fault)
+        connection = read_connection(connection_file)
+        try:
+            return serve(connection, goal, fault)
+        except EnvtoolError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a kernel that exits is only started again
+            fault = _bug(error)
+            _log(fault)
+            return serve(connection, Goal(), fault)
     except EnvtoolError as error:
         _log(error)
         return 1
+
+
+def _bug(error: Exception) -> EnvtoolError:
+    """Return how a fault of our own is told."""
+    return EnvtoolError(f"{type(error).__name__}: {error}\nThis is a bug in envtool.")
 
 
 def _log(error: EnvtoolError) -> None:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import nbformat as untyped
 import pytest
 
+from envtool.errors import KernelError
 from envtool.formats.lock import render
 from envtool.kernel import kernelspec
+from envtool.kernel.headless import run_notebook
 from envtool.machine import project as projects
 from envtool.machine.settings import load
 from envtool.values import replace
@@ -215,3 +218,54 @@ def test_a_store_deleted_under_a_running_kernel_is_made_again_by_a_restart(
     kernel.manager.restart_kernel(now=True)
     kernel.client.wait_for_ready(timeout=LIMIT)
     assert kernel.printed("import iniconfig; print(iniconfig.__name__)") == "iniconfig\n"
+
+
+def offer(jupyter: Path, before: str, *words: str) -> str:
+    """Write a kernelspec whose launcher has something done to it first, and return its name."""
+    folder = jupyter / "kernels" / "hindered"
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-c", f"{before}; {CODE}", *words, "-f", "{connection_file}"]
+    told = {"argv": argv, "display_name": "h", "language": "python", "interrupt_mode": "message"}
+    (folder / "kernel.json").write_text(json.dumps(told))
+    return folder.name
+
+
+def test_where_no_connection_file_can_be_written_a_cell_tells_it(
+    unbuilt: str, jupyter: Path, start: "Start"
+) -> None:
+    before = "import tempfile; tempfile.tempdir = '/proc'"
+    kernel = start(offer(jupyter, before, "--declaration", unbuilt))
+    content, _ = kernel.run("1")
+    assert content["ename"] == "KernelError"
+    assert "/proc" in content["evalue"]
+    assert kernel.run("1")[0]["execution_count"] == 2
+
+
+def test_a_run_that_can_write_no_connection_file_says_so(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = notebook(tmp_path / "run.ipynb", BLOCK.format("tomli"))
+    project = open_project("/", file=str(path))
+    workspace.switch(project)
+    monkeypatch.setattr(tempfile, "tempdir", "/proc")
+    with pytest.raises(KernelError, match="folder for the kernel's sockets"):
+        run_notebook(workspace, project)
+
+
+def test_a_bug_of_ours_is_told_by_a_kernel_that_stays(
+    unbuilt: str, jupyter: Path, start: "Start"
+) -> None:
+    before = (
+        "from envtool.kernel.relay import _Relay\n"
+        "execute = _Relay._execute\n"
+        "def fail(self, request):\n"
+        "    _Relay._execute = execute\n"
+        "    raise ZeroDivisionError('of ours')\n"
+        "_Relay._execute = fail\n"
+        "pass"
+    )
+    client = start(offer(jupyter, before, "--declaration", unbuilt)).client
+    client.execute("1")  # lost with the relay that had it
+    client.wait_for_ready(timeout=LIMIT)
+    content = client.execute("1", reply=True, timeout=LIMIT)["content"]
+    assert content["evalue"] == "ZeroDivisionError: of ours\nThis is a bug in envtool."
