@@ -122,7 +122,7 @@ def pin(
 
 def _found(archive: "Archive", declaration: "Declaration") -> Pins:
     """Return the interpreter of the first source that has one that satisfies."""
-    from envtool.plan.closed import pin_interpreter, pin_standalone
+    from envtool.plan.interpreters import pin_interpreter, pin_standalone
 
     failures: list[InterpreterError] = []
     for source in declaration.closed:
@@ -156,7 +156,8 @@ def updates(former: Pins, now: Pins) -> list[str]:
 
 
 def _is_kept(former: Pins, declaration: "Declaration") -> bool:
-    from envtool.plan.closed import ALIASES, ClosedPython
+    from envtool.plan.closed import ClosedPython
+    from envtool.plan.interpreters import ALIASES
 
     if former.source not in declaration.closed:
         return False

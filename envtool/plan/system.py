@@ -11,8 +11,9 @@ from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import LockedSystem
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.settings import Settings
-from envtool.plan.closed import ALIASES, add_deb_file
+from envtool.plan.closed import add_deb_file
 from envtool.plan.instantiate import DEBIAN_ROOT, Instantiation, derivation
+from envtool.plan.interpreters import ALIASES
 from envtool.values import replace
 
 if TYPE_CHECKING:

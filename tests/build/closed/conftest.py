@@ -20,9 +20,9 @@ from envtool.plan.closed import (
     ClosedPython,
     add_closed_interpreter,
     describe,
-    pin_interpreter,
 )
 from envtool.plan.instantiate import Instantiation, Selected, add_environment, add_packages
+from envtool.plan.interpreters import pin_interpreter
 from envtool.plan.resolve import resolve
 from envtool.reporting import SilentReporter
 from envtool.sources.interpreter import Interpreter, find, marker_environment, tags
