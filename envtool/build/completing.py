@@ -8,20 +8,17 @@ it, too. Of Debian's own dependencies only those that are libraries come along: 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING
 
-from envtool.build.closed.libraries import candidates, places
+from envtool.build.closed.libraries import candidates
 from envtool.build.closed.shutting import loader
 from envtool.build.realise import realise_all
+from envtool.build.supplying import Supply
 from envtool.errors import ResolutionError
 from envtool.formats.debian.package import DebianPackage
-from envtool.formats.debian.suites import release_of
-from envtool.formats.locked import BuildRequirements, Lock, LockedLibrary, Pins
-from envtool.machine.debian.archive import open_archive
-from envtool.machine.debian.providers import Providers
+from envtool.formats.locked import BuildRequirements, Lock, Pins
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.libraries import Libraries
 from envtool.machine.store import Store
@@ -29,28 +26,18 @@ from envtool.plan.answer import Answer
 from envtool.plan.chosen import Chosen
 from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
 from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
-from envtool.plan.debian.pinning import open_universe, pin_all
 from envtool.plan.gather import Gatherer
 from envtool.plan.instantiate import Instantiation, add_packages
-from envtool.plan.interpreters import data_of
 from envtool.plan.reading import Unpacked, read_wheels, with_rpath
 from envtool.reporting import Reporter
 from envtool.sources.binaries import read_file
-from envtool.sources.opened import OPENED
-from envtool.values import replace, value
-
-if TYPE_CHECKING:
-    from envtool.formats.nix.storepath import StorePath
-    from envtool.machine.debian.archive import Suite
-    from envtool.plan.debian.universe import Universe
+from envtool.values import replace
 
 __all__ = ["complete"]
 
 _SHOWN = 5
 _PURE_TOOLS = frozenset({"flit-core", "hatchling", "pdm-backend", "poetry-core", "uv-build"})
 _COMPILING_TOOLS = frozenset({"cffi", "cython", "nanobind", "numpy", "pybind11", "setuptools"})
-_DATA = "data"
-"""What is asked for of a package that has no library."""
 
 
 def complete(asked: Answer, store: Store, reporter: Reporter) -> Answer:
@@ -69,15 +56,6 @@ def complete(asked: Answer, store: Store, reporter: Reporter) -> Answer:
         return _Completion(asked, store, reporter, fetcher, stack).run()
 
 
-@value
-class _Found:
-    """A library of a package of Debian."""
-
-    package: str
-    path: str
-    """On this machine."""
-
-
 class _Completion:
     def __init__(
         self, asked: Answer, store: Store, reporter: Reporter, fetcher: Fetcher, stack: ExitStack
@@ -90,22 +68,6 @@ class _Completion:
         self.pins = asked.python.pins
         self.suite = ClosedPython(self.pins).suite
         self.multiarch = multiarch_of(self.pins.packages)
-        former = [*(each.package for each in self.pins.libraries), *self.pins.headers]
-        self.former = {each.name: each for each in former}
-        self.unpacked: dict[str, DebianPackage] = {}
-        self.pinned: dict[str, DebianPackage] = {}
-        """Those of the unpacked that are taken."""
-        self.trees: dict[str, str] = {}
-        """Package to where it lies unpacked."""
-        self.asking: dict[str, set[str]] = {}
-        """Package to who asks it for what."""
-        self.found: dict[str, _Found] = {}
-        """By soname."""
-        self.nobody: set[str] = set()
-        """Sonames that the suite does not have."""
-        self._universe: tuple[Universe, tuple[Suite, ...]] | None = None
-        self.archive = open_archive(store.settings, fetcher)
-        self.providers = Providers(self.archive, self.suite)
 
     def run(self) -> Answer:
         lock = self.asked.lock()
@@ -113,27 +75,31 @@ class _Completion:
         # What was opened up once stays so: an unpacked wheel does not tell how it was before.
         inheriting = set(self.pins.inheriting) & names
         contents = self._read(lock, inheriting)
-        self.brought = frozenset(_names(contents))
+        self.supply = supply = Supply(
+            self.store,
+            self.reporter,
+            self.fetcher,
+            self.stack,
+            self.pins,
+            own=self.own,
+            brought=set(_names(contents)),
+        )
         while True:
             lacking = self._judged(contents, inheriting)
             missing = [one for one in lacking if one.version is None and not is_driver(one.soname)]
-            here = self.own | self.found.keys()
+            here = self.own | supply.found.keys()
             shut = {one.wheel for one in missing if one.file and one.soname in here} - inheriting
-            wanted = [one for one in missing if one.soname not in here | self.nobody]
+            wanted = [one for one in missing if one.soname not in here | supply.nobody]
             if not shut and not wanted:
                 break
             inheriting |= shut
-            self._find_all(wanted)
+            supply.find_all(wanted)
         self._settle(lacking)
         self._check_versions()
-        self._find_data()
-        libraries = tuple(
-            LockedLibrary(self.pinned[name], tuple(sorted(self.asking[name])))
-            for name in sorted(self.pinned)
-        )
+        supply.find_data()
         pins = replace(
             self.pins,
-            libraries=libraries,
+            libraries=supply.locked(),
             inheriting=tuple(sorted(inheriting)),
             programs=tuple(sorted(each.name for each in contents if _has_programs(each))),
             headers=self._headers(lock),
@@ -166,7 +132,15 @@ class _Completion:
         ]
         add_packages(made, selection, python, asked.interpreter)
         names = [each.package.name for each in selection]
-        self._realise(made, [*debs, *(made.packages[name] for name in names)])
+        wanted = [*debs, *(made.packages[name] for name in names)]
+        realise_all(
+            self.store,
+            self.fetcher,
+            self.reporter,
+            made.derivations,
+            wanted,
+            jobs=settings.jobs,
+        )
         trees = [self.store.physical(made.output(path)) for path in debs]
         self.folders = [each for tree in trees for each in candidates(tree, self.multiarch)]
         self.own = frozenset(name for folder in self.folders for name in os.listdir(folder))
@@ -182,151 +156,27 @@ class _Completion:
         ]
         return read_wheels(wheels, asked.declaration.libraries, loader=self.loader)
 
-    def _realise(self, made: Instantiation, wanted: "Sequence[StorePath]") -> None:
-        jobs = self.store.settings.jobs
-        realise_all(self.store, self.fetcher, self.reporter, made.derivations, wanted, jobs=jobs)
-
     def _judged(self, contents: Sequence[Contents], inheriting: set[str]) -> tuple[Need, ...]:
-        beside = list(self.folders)
-        for name in self.pinned:
-            beside += candidates(self.trees[name], self.multiarch)
-        beside += [os.path.dirname(found.path) for found in self.found.values()]
-        folders = tuple(dict.fromkeys(beside))
+        folders = tuple(dict.fromkeys([*self.folders, *self.supply.folders()]))
         machine = Libraries(self.program, beside=folders, starts_programs=True)
         opened = [_inheriting(each) if each.name in inheriting else each for each in contents]
         return lacks(judge(opened, machine))
-
-    # Packages of Debian
-
-    def _find_all(self, needs: Iterable[Need]) -> None:
-        """Find who has the libraries, and what those need in turn."""
-        wanted: dict[str, set[str]] = {}
-        spare = {one.soname for one in needs} - {one.soname for one in needs if one.essential}
-        for one in needs:
-            soname = self._alternative(one)
-            if soname is None:
-                self.nobody.add(one.soname)
-            else:
-                wanted.setdefault(soname, set()).add(one.wheel)
-        while wanted:
-            wanted = self._find(wanted, spare)
-
-    def _alternative(self, need: Need) -> str | None:
-        """Return which of the names will do that code opens one of; the first that there is."""
-        names = [need.soname]
-        for opened in OPENED.get(need.wheel, ()) if need.file is None else ():
-            if opened.sonames[0] == need.soname:
-                names = list(opened.sonames)
-        there = self.providers.find(names)
-        return next((name for name in names if name in there), None)
-
-    def _find(self, wanted: Mapping[str, set[str]], spare: set[str]) -> dict[str, set[str]]:
-        """Add the packages that have these, and return what their libraries need and nobody has.
-
-        What only plugins need is left out if it needs in turn what wheels bring: a plugin of Qt
-        for which the wheel has no library would get one of Debian's Qt, beside the wheel's own.
-        """
-        there = self.providers.find(wanted)
-        self.nobody |= wanted.keys() - there.keys()
-        self._unpack({library.package for library in there.values()})
-        needed: dict[str, set[str]] = {}
-        for soname, library in list(there.items()):
-            path = f"{self.trees[library.package]}/{library.path}"
-            if soname in spare and not self.brought.isdisjoint(_needed(path)):
-                self.nobody.add(soname)
-                del there[soname]
-                continue
-            self.found[soname] = _Found(library.package, path)
-            self.pinned[library.package] = self.unpacked[library.package]
-            asking = self.asking.setdefault(library.package, set())
-            asking |= {f"{who} {soname}" for who in wanted[soname]}
-        for soname in there:
-            package = there[soname].package
-            for each in (*_needed(self.found[soname].path), *self._needed_by_plugins(package)):
-                if each not in self.own | self.nobody:
-                    if soname in spare:
-                        spare.add(each)
-                    needed.setdefault(each, set()).add(package)
-        for soname in needed.keys() & self.found.keys():
-            package = self.found[soname].package
-            others = needed.pop(soname) - {package}
-            self.asking[package] |= {f"{who} {soname}" for who in others}
-        return needed
-
-    def _needed_by_plugins(self, package: str) -> set[str]:
-        """Return what a package's libraries need of others when they load their own plugins."""
-        found = places(self.trees[package], self.multiarch)
-        plugins = (path for path, place in found if "/" in place and not os.path.islink(path))
-        return {soname for path in plugins for soname in _needed(path)}
-
-    def _unpack(self, names: Iterable[str]) -> None:
-        new = sorted(set(names) - self.trees.keys())
-        made = Instantiation()
-        paths = {}
-        for name in new:
-            self.unpacked[name] = self._pin(name)
-            paths[name] = add_deb(made, self.unpacked[name])
-        self._realise(made, list(paths.values()))
-        for name, path in paths.items():
-            self.trees[name] = self.store.physical(made.output(path))
-
-    def _pin(self, name: str) -> DebianPackage:
-        former = self.former.get(name)
-        if former is not None and release_of(former.suite) == self.suite:
-            return former
-        universe, suites = self._opened()
-        found = universe.named(name)
-        if not found:
-            raise ResolutionError(
-                f"Debian's index of files names a package {name}, which {self.suite} does not have",
-                hint="envtool lock --upgrade",
-            )
-        return pin_all(found[:1], suites)[0]
-
-    def _opened(self) -> "tuple[Universe, tuple[Suite, ...]]":
-        """Return the packages of the release, and its suites."""
-        if self._universe is None:
-            opening = open_universe(self.archive, [self.suite], refresh=False)
-            universe, opened = self.stack.enter_context(opening)
-            self._universe = universe, opened
-        return self._universe
 
     def _headers(self, lock: Lock) -> tuple[DebianPackage, ...]:
         """Return what has the interpreter's C headers, if something is built that may want them."""
         if self.pins.archive is not None or not any(map(_may_compile, lock.builds)):
             return ()
-        return (self._pin(f"libpython{ClosedPython(self.pins).feature}-dev"),)
-
-    # Their data
-
-    def _find_data(self) -> None:
-        """Add the packages with data that those with libraries depend on."""
-        below = sorted(self.pinned)
-        for name in below:
-            for each in self._data_of(name):
-                if each not in self.asking:
-                    self.pinned[each] = self._pin(each)
-                    below.append(each)
-                self.asking.setdefault(each, set()).add(f"{name} {_DATA}")
-
-    def _data_of(self, name: str) -> Sequence[str]:
-        """Return packages with data that one depends on; of one that is kept, as the lock says."""
-        if self.pinned[name] == self.former.get(name):
-            return [
-                each.package.name for each in self.pins.libraries if f"{name} {_DATA}" in each.asked
-            ]
-        universe, _ = self._opened()
-        return data_of(name, universe, {each.name for each in self.pins.packages})
+        return (self.supply.pin(f"libpython{ClosedPython(self.pins).feature}-dev"),)
 
     # What is left
 
     def _check_versions(self) -> None:
         """Raise if a library that was found now is too new for the interpreter as it was locked."""
         paths = {name: f"{folder}/{name}" for folder in self.folders for name in os.listdir(folder)}
-        paths |= {name: found.path for name, found in self.found.items()}
+        paths |= {name: found.path for name, found in self.supply.found.items()}
         read = cache(lambda soname: read_file(paths.get(soname, "")))
         lines: dict[str, None] = {}
-        for soname, found in self.found.items():
+        for soname, found in self.supply.found.items():
             library = read(soname)
             for wanted in library.wanted if library else ():
                 other = read(wanted.library)
@@ -409,11 +259,6 @@ def _names(contents: Iterable[Contents]) -> Iterator[str]:
             yield os.path.basename(binary.place)
             if binary.elf.dynamic and binary.elf.dynamic.soname:
                 yield binary.elf.dynamic.soname
-
-
-def _needed(path: str) -> tuple[str, ...]:
-    elf = read_file(path)
-    return elf.dynamic.needed if elf and elf.dynamic else ()
 
 
 def _inheriting(contents: Contents) -> Contents:
