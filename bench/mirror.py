@@ -28,10 +28,11 @@ def _keep(mirror: Path, suite: Suite, fetcher: Fetcher, architecture: str) -> No
     base = f"{find_mirrors((), None).of(suite.archive)[0]}/dists/{suite.name}"
     dist = mirror / suite.archive / "dists" / suite.name
     for listed in suite.release.files.values():
-        if re.fullmatch(rf"main/binary-({architecture}|all)/Packages\.xz", listed.path):
+        if re.fullmatch(rf"main/binary-{architecture}/Packages\.xz", listed.path):
             path = dist / listed.path
             copy = path.parent / "by-hash/SHA256" / listed.sha256
             copy.parent.mkdir(parents=True)
-            fetcher.fetch(f"{base}/{listed.path}", str(path), sha256=listed.sha256)
-            shutil.copy(path, copy)
+            url = f"{base}/{listed.path.rpartition('/')[0]}/by-hash/SHA256/{listed.sha256}"
+            fetcher.fetch(url, str(copy), sha256=listed.sha256)
+            shutil.copy(copy, path)
     fetcher.fetch(f"{base}/InRelease", str(dist / "InRelease"), sha256=None)

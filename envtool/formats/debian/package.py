@@ -19,6 +19,7 @@ _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z").fullmatch
 _SOURCE = re.compile(r"([a-z0-9][a-z0-9+.-]*)(?: \(([^()\s]+)\))?").fullmatch
 _REBUILT = re.compile(r"\+b[0-9]+$")
 """What a binary package that was built again has behind its source's version."""
+_DIGITS = re.compile(r"[0-9]{1,15}").fullmatch
 _PRIORITIES = ("required", "important", "standard", "optional", "extra")
 
 
@@ -272,7 +273,7 @@ def _text(stanza: Stanza, field: str, form: Any) -> str:
 
 def _number(stanza: Stanza, field: str, default: str = "") -> int:
     text = stanza.get(field, default)
-    return int(_text({**stanza, field: text}, field, re.compile(r"[0-9]{1,15}").fullmatch))
+    return int(_text({**stanza, field: text}, field, _DIGITS))
 
 
 def _priority(text: str) -> int:

@@ -62,19 +62,19 @@ def satisfies(version: str, operator: str, wanted: str) -> bool:
 
 
 def _order(text: str) -> tuple[object, ...]:
-    pairs = [pair for pair in _PARTS.findall(text) if any(pair)]
     # One pair there is even of nothing, so that "", "0" and "0~" differ in no more than they say.
-    return (
-        *(
-            part
-            for other, digits in pairs or [("", "")]
-            for part in ((*map(_weight, other), 0), int(digits or "0"))
-        ),
-        _END,
-    )
+    parts: list[object] = []
+    for other, digits in _PARTS.findall(text)[:-1] or [("", "")]:
+        parts.append((*[_WEIGHTS[character] for character in other], 0) if other else _END)
+        parts.append(int(digits) if digits else 0)
+    parts.append(_END)
+    return tuple(parts)
 
 
 def _weight(character: str) -> int:
     if character == "~":
         return -1
     return ord(character) if character.isalpha() else ord(character) + 256
+
+
+_WEIGHTS = {character: _weight(character) for character in map(chr, range(128))}
