@@ -107,7 +107,7 @@ def _generations(words: Sequence[str], _: object) -> Shown:
         (
             "*" if one["current"] else "",
             str(one["number"]),
-            one["created"],
+            one["created"].replace("T", " ").replace("Z", " UTC"),
             counts(one["changes"]),
             size_text(one["size"]),
             one["python"],

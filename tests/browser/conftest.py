@@ -25,7 +25,9 @@ from envtool.workspace.workspace import Workspace
 
 LIMIT = 60
 """Seconds that anything on the page may take; only what is broken takes longer."""
-SIZE = (1000, 720)
+SIZE = (1100, 940)
+SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+"""The notebook in front; JupyterLab opens those of the last time as well."""
 CHROMIUM = shutil.which("chromium")
 PROGRAM = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 TOOLS = 'dependencies = ["jupyterlab", "notebook>=7"]\n'
@@ -83,15 +85,15 @@ class Sheet:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        page.wait_for_selector(f"{SHOWN} .jp-Cell")
         # A front end that has no kernel yet passes over what is to be executed.
-        expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text("envtool")
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+        expect(page.locator(f"{SHOWN} .jp-Toolbar-kernelName")).to_contain_text("envtool")
+        page.wait_for_selector(f"{SHOWN} .jp-Notebook-ExecutionIndicator[data-status=idle]")
 
     def cell(self, source: str) -> Locator:
         """Return the code cell whose source has this text."""
         area = self.page.locator(".jp-InputArea-editor", has_text=source)
-        return self.page.locator(".jp-Notebook .jp-CodeCell").filter(has=area)
+        return self.page.locator(f"{SHOWN} .jp-CodeCell").filter(has=area)
 
     def output(self, source: str) -> Locator:
         """Return what the cell shows below its source."""
