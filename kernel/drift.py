@@ -1,4 +1,4 @@
-"""What a kernel says that enters a generation of another declaration or lock than there is now.
+"""What a kernel says that enters another closure than what is declared, or made the outputs.
 
 It says so where nothing of it is saved with outputs: in Jupyter's log, and to the magics.
 """
@@ -7,11 +7,13 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from envtool.errors import DeclarationError
 from envtool.formats.generation import LOCK
 from envtool.formats.lock_head import read_head
-from envtool.machine.project import read_lock_text
+from envtool.machine.project import read_lock_text, read_text
 
 if TYPE_CHECKING:
     from envtool.formats.generation import Record
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
     from envtool.machine.project import Project
     from envtool.workspace.workspace import Workspace
 
-__all__ = ["NOTICE", "difference", "log", "mention"]
+__all__ = ["NOTICE", "difference", "log", "mention", "other_closure"]
 
 NOTICE = "ENVTOOL_NOTICE"
-"""The variable that tells the magics of it."""
+"""The variable that tells the magics of it, in lines."""
 
 
 def difference(
@@ -46,6 +48,29 @@ def difference(
     return f"{what} has changed since generation {generation.number}: {command} goes forward to it"
 
 
+def other_closure(project: "Project", record: "Record", environ: Mapping[str, str]) -> str | None:
+    """Return one line on where a notebook's outputs were made, if that was in another closure.
+
+    None, too, where that was not recorded, or where no front end has opened the notebook.
+    """
+    path = environ.get("JPY_SESSION_NAME", "")
+    if project.kind.startswith("notebook"):
+        path = project.path
+    if "ENVTOOL_NOTEBOOK" in environ or not path.endswith(".ipynb") or not os.path.isfile(path):
+        return None
+    from envtool.formats.declarations.notebook import read_notebook
+    from envtool.formats.notebooks.origin import read_origin
+
+    with suppress(DeclarationError):  # such as while an editor writes it
+        text = read_text(path)
+        # Most notebooks have no record of a run, and need not be parsed to see that.
+        origin = read_origin(read_notebook(text, file=path)) if '"run"' in text else None
+        if origin is not None and origin.environment != record.environment.full():
+            name = os.path.basename(path)
+            return f"the outputs in {name} were made in another closure: {origin.environment}"
+    return None
+
+
 def _has_other_lock(
     workspace: "Workspace", project: "Project", path: "StorePath", record: "Record"
 ) -> bool:
@@ -64,8 +89,8 @@ def log(text: str) -> None:
 
 def mention(environ: Mapping[str, str]) -> None:
     """Log what the variables of a kernel have for its user."""
-    if (notice := environ.get(NOTICE)) is not None:
-        log(f"note: {notice}")
+    for line in environ.get(NOTICE, "").splitlines():
+        log(f"note: {line}")
 
 
 def _kept_lock(workspace: "Workspace", path: "StorePath") -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from envtool.errors import DeclarationError, LockError, ProfileError
-from envtool.kernel.drift import NOTICE, difference
+from envtool.kernel.drift import NOTICE, difference, other_closure
 from envtool.kernel.entering import command, inside, variables
 from envtool.values import value
 
@@ -64,7 +64,10 @@ def entry_of(
     argv = inside(workspace, record, command(workspace, project, record))
     entered = variables(workspace, project, number, record, environ)
     entered.pop(NOTICE, None)  # of a kernel that this one is started from
-    return Entry(argv, entered if notice is None else {**entered, NOTICE: notice})
+    lines = filter(None, (notice, other_closure(project, record, environ)))
+    if text := "\n".join(lines):
+        entered[NOTICE] = text
+    return Entry(argv, entered)
 
 
 def _follows(project: "Project") -> bool:

@@ -19,6 +19,7 @@ def notice() -> str | None:
 
 def say_with_first_cell(ipython: Any, text: str) -> None:
     """Say it when a front end is there to hear it."""
+    said = "".join(f"envtool: {line}\n" for line in text.splitlines())
 
     def say(*_: object) -> None:
         ipython.events.unregister("pre_run_cell", say)
@@ -26,7 +27,7 @@ def say_with_first_cell(ipython: Any, text: str) -> None:
         kernel.session.send(
             kernel.iopub_socket,
             "stream",
-            {"name": "stderr", "text": f"envtool: {text}\n"},
+            {"name": "stderr", "text": said},
             ident=b"stream.stderr",
         )
 

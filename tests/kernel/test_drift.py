@@ -10,7 +10,10 @@ import nbformat as untyped
 import pytest
 
 from envtool.formats.lock import parse, render
+from envtool.kernel import kernelspec
 from envtool.kernel.entry import entry
+from envtool.kernel.headless import run_notebook
+from envtool.kernel.preparing import Wanted
 from envtool.machine import project as projects
 from envtool.machine.project import Project
 from envtool.values import replace
@@ -113,8 +116,7 @@ def test_a_declaration_with_a_fault_stops_no_kernel_of_a_generation(
 ) -> None:
     Path(with_kernel.path).write_text("dependecies = []\n")
     (told,), outputs = heard(start(installed), "print(1)")
-    assert told.startswith("envtool: generation 1 is not what is declared now: ")
-    assert "dependecies" in told
+    assert told.startswith("envtool: envtool.toml has changed since generation 1: ")
     assert outputs == ["1\n"]
 
 
@@ -153,3 +155,28 @@ def test_a_lock_that_is_none_is_said(workspace: Workspace, declare: "Declare") -
     found = entry(workspace, open_project(project.folder), os.environ)
     assert found is not None
     assert "generation 1 is not what is declared now" in found.environ["ENVTOOL_NOTICE"]
+
+
+def test_outputs_of_another_closure_are_told_by_the_kernel_of_who_opens_the_notebook(
+    workspace: Workspace,
+    jupyter: Path,
+    start: "Start",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert jupyter
+    path = tmp_path / "made.ipynb"
+    block = '# /// script\n# dependencies = ["tomli"]\n# ///\nprint(1)'
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(block)])
+    nbformat.write(made, path)
+    generic = kernelspec.install_generic(workspace).name
+    project = open_project("/", file=str(path))
+    run = run_notebook(workspace, project, Wanted(in_place=True))
+    workspace.allow(project)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    assert heard(start(generic), "1") == ([], [])
+    origin = run.environment.full()
+    other = origin.replace("made-env", "other-env")
+    path.write_text(path.read_text().replace(origin, other))
+    line = f"envtool: the outputs in made.ipynb were made in another closure: {other}\n"
+    assert heard(start(generic), "1") == ([line], [])
