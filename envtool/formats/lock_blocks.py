@@ -20,13 +20,15 @@ _HEADER = "[[packages]]\n"
 _VERSION = re.compile(
     r'^\[\[packages\]\]\nname = "([^"\\\n]+)"\nversion = "([^"\\\n]+)"$', re.MULTILINE
 )
-_NOT_WHEELS = re.compile(r"^(?:vcs|directory|archive|sdist) = ", re.MULTILINE)
+_NOT_WHEELS = re.compile(
+    r"^(?:vcs|directory|archive|sdist) = |^    \{ (?:name = \"[^\"\n]*\", )?path = ", re.MULTILINE
+)
 _DEPENDENCIES = re.compile(r"^dependencies = \[\n((?:    .*\n)*)\]$", re.MULTILINE)
 _NAME = re.compile(r'\{ name = "([^"]+)" \}')
 
 
 def is_plain(text: str) -> bool:
-    """Say whether each package of the lock, or of a piece of it, is nothing but wheels."""
+    """Say whether all of the lock, or of a piece of it, is nothing but wheels of an index."""
     return not _NOT_WHEELS.search(text) and "\n[[tool.envtool.builds]]" not in text
 
 
@@ -44,6 +46,12 @@ def find_block(text: str, name: str) -> str | None:
         return None
     end = text.find("\n\n[", start)
     return text[start:end] if end >= 0 else text[start:].removesuffix("\n")
+
+
+def pieces(text: str) -> Mapping[str, str]:
+    """Return all pieces by the names of their packages."""
+    found = (each.partition("\n\n[")[0].rstrip("\n") for each in text.split(f"\n{_HEADER}")[1:])
+    return {piece.split('"', 2)[1]: f"{_HEADER}{piece}" for piece in found}
 
 
 def has_marker(block: str) -> bool:

@@ -161,6 +161,13 @@ class Lock:
     system: "LockedSystem | None" = None
 
 
+def is_source(package: LockedPackage) -> bool:
+    """Return whether a package has to be built before it can be used."""
+    if package.archive is not None:
+        return not package.archive.filename.endswith(".whl")
+    return bool(package.directory or package.vcs or package.sdist)
+
+
 def basename(location: str) -> str:
     """Return the file name a URL or path ends in, percent signs decoded."""
     name = location.split("#", 1)[0].split("?", 1)[0].rsplit("/", 1)[-1]

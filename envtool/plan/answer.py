@@ -42,6 +42,8 @@ class Answer:
     resolved: bool
     """The lock was made just now: which libraries it needs is yet to be seen (`completed`)."""
     system: "LockedSystem | None" = None
+    parsed: "Lock | None" = None
+    """The lock, where it was made just now."""
 
     @property
     def interpreter(self) -> Interpreter:
@@ -64,10 +66,13 @@ class Answer:
             lock_text=locks.render(whole),
             python=closed_interpreter(settings, pins, host_drivers=self.declaration.host_drivers),
             resolved=False,
+            parsed=whole,
         )
 
     def lock(self) -> "Lock":
         """Return the lock, parsed."""
+        if self.parsed is not None:
+            return self.parsed
         from envtool.formats import lock
 
         declared = self.declaration
@@ -135,7 +140,7 @@ def answer(
     if must_resolve:
         system = _system(settings, declaration, system, request)
     lock_text = written
-    resolved = False
+    resolved, parsed = False, None
     fits = head is not None and head.python == python.interpreter.feature
     if must_resolve or (request.repair and head and not fits):
         lock_text = None
@@ -146,16 +151,18 @@ def answer(
                 if alike
                 else None
             )
-        lock_text = lock_text or _resolve(
-            settings,
-            reporter,
-            declaration,
-            digest,
-            python,
-            previous=_previous(written, place, request),
-            request=request,
-            system=system,
-        )
+        if lock_text is None:
+            parsed, lock_text = _resolve(
+                settings,
+                reporter,
+                declaration,
+                digest,
+                python,
+                kept=_kept(written, request),
+                place=place,
+                request=request,
+                system=system,
+            )
         resolved = True
     assert lock_text is not None, "either written or resolved"
     return Answer(
@@ -167,6 +174,7 @@ def answer(
         python=python,
         system=system,
         resolved=resolved,
+        parsed=parsed,
     )
 
 
@@ -227,14 +235,10 @@ def _written(project: Project, place: str, *, repair: bool) -> str | None:
     return text
 
 
-def _previous(written: str | None, place: str, request: Request) -> "Lock | None":
+def _kept(written: str | None, request: Request) -> str | None:
     """Return the lock whose versions are kept where they still satisfy."""
-    from envtool.formats import lock
-
     whole = isinstance(request.upgrade, bool)
-    if written is None or (request.exclude_newer is not None and whole):
-        return None
-    return lock.parse(written, path=place)
+    return None if request.exclude_newer is not None and whole else written
 
 
 def _resolve(
@@ -244,14 +248,19 @@ def _resolve(
     digest: str,
     python: Chosen,
     *,
-    previous: "Lock | None",
+    kept: str | None,
+    place: str,
     request: Request,
     system: "LockedSystem | None",
-) -> str:
+) -> "tuple[Lock, str]":
+    """Return a new lock, and its text."""
     from envtool.formats import lock as locks
+    from envtool.formats.lock_blocks import is_plain, versions
     from envtool.machine.fetching.index import configured_index
     from envtool.plan.resolve import resolve
 
+    # What is laid out as ours, and builds nothing, need not be read to be handed to uv.
+    is_handed_over = kept is not None and is_plain(kept) and versions(kept) is not None
     step = Step("resolve", declaration.name)
     reporter.start(step)
     lock = resolve(
@@ -259,7 +268,8 @@ def _resolve(
         digest=digest,
         interpreter=python.interpreter,
         pins=python.pins,
-        previous=previous,
+        previous=locks.parse(kept, path=place) if kept and not is_handed_over else None,
+        preferences=kept if is_handed_over else None,
         upgrade=request.upgrade,
         exclude_newer=request.exclude_newer,
         offline=settings.offline,
@@ -267,4 +277,5 @@ def _resolve(
         cache_dir=settings.cache,
     )
     reporter.finish(step)
-    return locks.render(replace(lock, system=system))
+    whole = replace(lock, system=system)
+    return whole, locks.render(whole)

@@ -15,19 +15,12 @@ from envtool.machine.fetching.fetch import Fetcher
 from envtool.plan.remembered import Remembered
 from envtool.plan.uv import Runner
 
-__all__ = ["BuildRequires", "is_source"]
+__all__ = ["BuildRequires"]
 
 DEFAULT = ("setuptools>=40.8.0", "wheel")
 """What PEP 517 says of a project that does not say what it needs."""
 
 _GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never")
-
-
-def is_source(package: LockedPackage) -> bool:
-    """Return whether a package has to be built before it can be used."""
-    if package.archive is not None:
-        return not package.archive.filename.endswith(".whl")
-    return bool(package.directory or package.vcs or package.sdist)
 
 
 class BuildRequires:

@@ -76,8 +76,11 @@ def keep(answer: "Answer", planned: "Evaluation", store: "Store") -> None:
     place = folder(store.settings.cache, answer.declaration, answer.interpreter, os.environ)
     try:
         os.makedirs(place, exist_ok=True)
+        there = set(os.listdir(place))
         for package in planned.packages:
-            _keep(place, package, answer.lock_text, store)
+            file = os.path.basename(_file(place, package.name, package.version or ""))
+            if file not in there or package.name in (planned.new or ()):
+                _keep(place, package, answer.lock_text, store)
     except OSError:
         return  # a cache that cannot be written costs time, nothing else
 

@@ -6,14 +6,27 @@ A lock with local projects or commits is evaluated each time, since their source
 """
 
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from envtool.formats.lock_blocks import is_plain, pieces, versions
 from envtool.formats.locked import builds_inside
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
+from envtool.plan import entries
 from envtool.plan.answer import Answer
 from envtool.plan.evaluations import Planned, memory, recall, remember
-from envtool.plan.instantiate import Instantiation, add_environment, add_packages
-from envtool.values import value
+from envtool.plan.instantiate import (
+    Instantiation,
+    Known,
+    Selected,
+    add_environment,
+    add_packages,
+)
+from envtool.values import replace, value
+
+if TYPE_CHECKING:
+    from envtool.formats.lock import Lock
 
 
 @value
@@ -26,8 +39,8 @@ class Evaluation:
     """The environment's `.drv`."""
     system: StorePath | None = None
     """The system root; None: the host's."""
-    recalled: bool = False
-    """All packages were known, and valid."""
+    new: frozenset[str] | None = None
+    """Names of packages that were not known; None: it was known what the lock evaluates to."""
 
     @property
     def output(self) -> StorePath:
@@ -58,9 +71,13 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
 
         system = add_system(made, answer.system)
     packages = recall(place, store)
-    recalled = packages is not None
+    new: frozenset[str] | None = None
     if packages is None:
-        packages = _packages(answer, store, made, python, system=system, place=place)
+        unchanged = _unchanged(answer, store)
+        packages, is_fixed = _packages(answer, store, made, python, unchanged, system=system)
+        new = frozenset(package.name for package in packages) - unchanged.keys()
+        if is_fixed:
+            remember(place, packages)
     for package in packages:
         made.know(package.known)
         made.packages[package.name] = package.known.derivation
@@ -75,18 +92,47 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
         system=system,
     )
     output = None if system is None else made.output(system)
-    return Evaluation(packages, made, environment, output, recalled=recalled)
+    return Evaluation(packages, made, environment, output, new)
 
 
-def _packages(
-    answer: Answer,
-    store: Store,
-    made: Instantiation,
-    python: StorePath,
-    *,
-    system: StorePath | None,
-    place: str,
-) -> tuple[Planned, ...]:
+def _unchanged(answer: Answer, store: Store) -> Mapping[str, Known | None]:
+    """Return what is known of packages that the lock has as the one before had them.
+
+    None stands for those that its markers leave out.
+    """
+    written, text = answer.written, answer.lock_text
+    if written is None or answer.python.is_pure or not (is_plain(written) and is_plain(text)):
+        return {}
+    if versions(written) is None or versions(text) is None:
+        return {}
+    former = recall(memory(store.settings.cache, answer.interpreter, written), store)
+    if former is None:
+        return {}
+    known, before = {package.name: package.known for package in former}, pieces(written)
+    now = pieces(text)
+    found = {name: known.get(name) for name, piece in now.items() if before.get(name) == piece}
+    rest = {name: piece for name, piece in now.items() if name not in found}
+    return {**found, **_joined_before(answer, store, rest)}
+
+
+def _joined_before(
+    answer: Answer, store: Store, pieces: Mapping[str, str]
+) -> Mapping[str, Known | None]:
+    """Return what is known of packages that some environment had in the very same version."""
+    settings = store.settings
+    place = entries.folder(settings.cache, answer.declaration, answer.interpreter, os.environ)
+    locked = versions("\n" + "\n\n".join(pieces.values())) or {}
+    found = {name: entries.read(place, name, version) for name, version in locked.items()}
+    known = {
+        name: entry.known for name, entry in found.items() if entry and entry.block == pieces[name]
+    }
+    outputs = {each.output for each in known.values()} | {
+        each.derivation for each in known.values()
+    }
+    return known if store.valid(outputs) == outputs else {}
+
+
+def _gather(answer: Answer, store: Store, lock: "Lock") -> tuple[Selected, ...]:
     from envtool.plan.gather import Gatherer
 
     gatherer = Gatherer(
@@ -95,19 +141,35 @@ def _packages(
         interpreter=answer.interpreter,
         offline=store.settings.offline,
     )
-    selection = gatherer.gather(answer.lock())
+    return gatherer.gather(lock)
+
+
+def _packages(
+    answer: Answer,
+    store: Store,
+    made: Instantiation,
+    python: StorePath,
+    unchanged: Mapping[str, Known | None],
+    *,
+    system: StorePath | None,
+) -> tuple[tuple[Planned, ...], bool]:
+    """Return what the lock evaluates to, and whether the lock alone decides about it."""
+    lock = answer.lock()
+    changed = tuple(package for package in lock.packages if package.name not in unchanged)
+    selection = _gather(answer, store, replace(lock, packages=changed)) if changed else ()
     tools = system if builds_inside(answer.system, answer.python.pins) else None
     add_packages(made, selection, python, answer.interpreter, system=tools)
-    packages = tuple(
+    known = dict(unchanged) | {name: made.known(path) for name, path in made.packages.items()}
+    # Of two entries of one name the one whose marker holds.
+    chosen = {each.package.name: each.package for each in selection}
+    return tuple(
         Planned(
-            name=selected.package.name,
-            version=selected.package.version,
-            direct=selected.package.direct,
-            requires=tuple(n for n in selected.package.dependencies if n in made.packages),
-            known=made.known(made.packages[selected.package.name]),
+            name=package.name,
+            version=package.version,
+            direct=package.direct,
+            requires=tuple(name for name in package.dependencies if known.get(name)),
+            known=found,
         )
-        for selected in selection
-    )
-    if all(selected.is_fixed for selected in selection):
-        remember(place, packages)
-    return packages
+        for package in lock.packages
+        if (found := known.get(package.name)) and chosen.get(package.name, package) is package
+    ), all(selected.is_fixed for selected in selection)

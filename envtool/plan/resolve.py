@@ -10,14 +10,13 @@ running its build back end, uv asks again with building allowed.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from envtool.errors import LockError, ResolutionError
 from envtool.formats.declarations.declaration import Declaration
+from envtool.formats.declarations.requirement import Parts, normalised, parts_of
 from envtool.formats.lock import (
     Artifact,
     BuildRequirements,
@@ -29,16 +28,16 @@ from envtool.formats.lock import (
     parse,
     render,
 )
-from envtool.machine.fetching.fetch import Fetcher
+from envtool.formats.locked import is_source
 from envtool.machine.fetching.index import configured_index
-from envtool.plan.build_requirements import BuildRequires, is_source
 from envtool.plan.explain import NeedsBuildError
-from envtool.plan.remembered import Remembered
-from envtool.plan.sizes import artifacts, learn, with_sizes
 from envtool.plan.uv import Answer, Question, Runner, Uv, dependencies, run
 from envtool.sources.interpreter import Interpreter
 from envtool.sources.probe import running_program
 from envtool.values import replace, value
+
+if TYPE_CHECKING:
+    from envtool.plan.build_requirements import BuildRequires
 
 __all__ = ["resolve", "target_platform"]
 
@@ -61,6 +60,7 @@ def resolve(
     interpreter: Interpreter,
     pins: Pins = _NONE,
     previous: Lock | None = None,
+    preferences: str | None = None,
     upgrade: bool | Sequence[str] = False,
     exclude_newer: str | None = None,
     offline: bool = False,
@@ -74,11 +74,11 @@ def resolve(
     """Return the lock that answers a declaration.
 
     Versions of `previous` are kept where they still satisfy, except for the names in `upgrade`
-    (True is all). `exclude_newer` goes before the declaration's own; where `upgrade` names
-    packages it holds for these alone. `pins` is what the interpreter is made of, if it is
-    one of our own; it need not be realised. The declaration's index goes before `index`, and both
-    before what the host is set up for. `timeout` (seconds of silence) and `retries` are uv's
-    defaults when None, `environ` is this process's own.
+    (True is all); of a lock that builds nothing the text will do (`preferences`). `exclude_newer`
+    goes before the declaration's own; where `upgrade` names packages it holds for these alone.
+    `pins` is what the interpreter is made of, if it is one of our own; it need not be realised. The
+    declaration's index goes before `index`, and both before what the host is set up for. `timeout`
+    (seconds of silence) and `retries` are uv's defaults when None, `environ` is this process's own.
     `cache_dir` is absolute; everything in it can be made again, and the lock does not depend
     on it.
 
@@ -102,34 +102,58 @@ def resolve(
         running_program() if pins.packages else interpreter.executable,
         upgrade,
         declaration.exclude_newer if alone else exclude_newer or declaration.exclude_newer,
-        [(canonicalize_name(name), alone) for name in names] if alone else (),
+        [(normalised(name), alone) for name in names] if alone else (),
+        digest,
     )
-    packages = wish.packages(previous)
+    packages = wish.packages(previous, preferences)
+    if any(map(is_source, packages)) or any(each.size is None for each in _wheels(packages)):
+        return _completed(wish, packages, previous, offline=offline)
+    return Lock(wish.python, tuple(packages), (), digest)
+
+
+def _wheels(packages: Iterable[LockedPackage]) -> Iterator[Artifact]:
+    for package in packages:
+        yield from package.wheels
+        if package.archive is not None:
+            yield package.archive
+
+
+def _completed(
+    wish: "_Wish", packages: Sequence[LockedPackage], previous: Lock | None, *, offline: bool
+) -> Lock:
+    """Return the lock with what uv does not say: sizes, and what builds need."""
+    # What fetches and opens archives takes as long to import as uv takes to answer.
+    from envtool.machine.fetching.fetch import Fetcher
+    from envtool.plan.build_requirements import BuildRequires
+    from envtool.plan.remembered import Remembered
+    from envtool.plan.sizes import artifacts, learn, with_sizes
+
+    tool = wish.tool
+    timeout = tool.timeout or _TIMEOUT
     fetcher = Fetcher(
         offline=offline,
-        timeout=timeout or _TIMEOUT,
-        retries=_RETRIES if retries is None else retries,
+        timeout=timeout,
+        retries=_RETRIES if tool.retries is None else tool.retries,
     )
-    memory = os.path.join(cache_dir, "artifacts.json")
-    with fetcher, Remembered(memory) as remembered:
+    with fetcher, Remembered(os.path.join(tool.cache_dir, "artifacts.json")) as remembered:
         sources = BuildRequires(
             folder=wish.folder,
-            cache_dir=cache_dir,
-            environ=environ,
+            cache_dir=tool.cache_dir,
+            environ=tool.environ,
             fetcher=fetcher,
             remembered=remembered,
-            runner=runner,
+            runner=tool.runner,
         )
         builds = wish.builds(packages, sources, previous)
         everything = [*packages, *(package for build in builds for package in build.packages)]
         if not offline:
-            learn(artifacts(everything), remembered, timeout=timeout or _TIMEOUT)
+            learn(artifacts(everything), remembered, timeout=timeout)
         packages = [with_sizes(package, remembered) for package in packages]
         builds = [
             replace(build, packages=tuple(with_sizes(each, remembered) for each in build.packages))
             for build in builds
         ]
-    return Lock(wish.python, tuple(packages), tuple(builds), digest)
+    return Lock(wish.python, tuple(packages), tuple(builds), wish.digest)
 
 
 def target_platform(interpreter: Interpreter) -> str:
@@ -156,24 +180,27 @@ class _Wish:
     upgrade: bool | Sequence[str]
     exclude_newer: str | None
     exclude_newer_of: Sequence[tuple[str, str]]
+    digest: str
 
     @property
     def folder(self) -> str:
         return os.path.dirname(self.declaration.path)
 
-    def packages(self, previous: Lock | None) -> list[LockedPackage]:
-        requirements = [Requirement(text) for text in self.declaration.requirements]
-        names: set[str] = {canonicalize_name(requirement.name) for requirement in requirements}
+    def packages(self, previous: Lock | None, preferences: str | None) -> list[LockedPackage]:
+        requirements = [parts_of(text) for text in self.declaration.requirements]
+        names = {requirement.name for requirement in requirements}
         lines = [self._line(requirement) for requirement in requirements]
         if self.declaration.kernel is not None and KERNEL not in names:
             lines.append(KERNEL)
         question = self._question(lines, previous)
+        if previous is None:
+            question = replace(question, preferences=preferences)
         found = self._read(self._ask(question, requirements), self.declaration.sdists)
         self._check_sdists(found)
         return [replace(package, direct=package.name in names) for package in found]
 
     def builds(
-        self, packages: Sequence[LockedPackage], sources: BuildRequires, previous: Lock | None
+        self, packages: Sequence[LockedPackage], sources: "BuildRequires", previous: Lock | None
     ) -> list[BuildRequirements]:
         before = {build.package: build for build in previous.builds} if previous else {}
         answers: dict[tuple[str, ...], tuple[LockedPackage, ...]] = {}
@@ -200,10 +227,10 @@ class _Wish:
             exclude_newer_of=self.exclude_newer_of,
         )
 
-    def _ask(self, question: Question, requirements: Sequence[Requirement]) -> Answer:
+    def _ask(self, question: Question, requirements: Sequence[Parts]) -> Answer:
         own = {name for name, _ in self.declaration.sources} | set(self.declaration.sdists)
-        own |= {canonicalize_name(each.name) for each in requirements if each.url}
-        others = sorted({canonicalize_name(each.name) for each in requirements} - own)
+        own |= {each.name for each in requirements if each.url}
+        others = sorted({each.name for each in requirements} - own)
         building = replace(question, may_build=True, never_build=others)
         try:
             answer = self.tool.ask(question)
@@ -217,11 +244,11 @@ class _Wish:
         # settled, all of them have wheels, so that nothing is built by asking again.
         return self.tool.ask(replace(building, preferences=answer.pylock, upgrade=False))
 
-    def _line(self, requirement: Requirement) -> str:
+    def _line(self, requirement: Parts) -> str:
         """Return the line of a requirements file; a path of the declaration's becomes a URL."""
-        source = dict(self.declaration.sources).get(canonicalize_name(requirement.name))
+        source = dict(self.declaration.sources).get(requirement.name)
         if source is None:
-            return str(requirement)
+            return requirement.text
         path = os.path.normpath(os.path.join(self.folder, source.path))
         if not os.path.exists(path):
             raise ResolutionError(
@@ -229,7 +256,7 @@ class _Wish:
                 hint=f"correct the path of {requirement.name} in {self.declaration.path}",
             )
         url = f"file://{quote(path)}"
-        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        extras = f"[{','.join(requirement.extras)}]" if requirement.extras else ""
         marker = f" ; {requirement.marker}" if requirement.marker else ""
         if source.editable:
             return f"-e {url}{extras}{marker}"

@@ -76,7 +76,7 @@ class Realising(Locking):
             new = (*todo.fetch, *todo.build)
             optimise_added(store, [made.derivations[path].output_path() for path in new])
         bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
-        if not planned.recalled:
+        if planned.new is not None:
             from envtool.plan import entries
 
             entries.keep(asked, planned, store)

@@ -34,6 +34,7 @@ def test_a_piece_is_found_whole_wherever_it_stands() -> None:
     pieces = [blocks.find_block(TEXT, each.name) for each in LOCK.packages]
     assert "\n\n".join(piece or "" for piece in pieces) + "\n" == TEXT[TEXT.index("[[pack") :]
     assert blocks.find_block(TEXT, "li") is None
+    assert list(blocks.pieces(TEXT).values()) == pieces
     assert [blocks.required(piece or "") for piece in pieces] == [("lib", "lib-more"), (), ("lib",)]
 
 
@@ -52,6 +53,13 @@ def test_what_is_built_is_not_plain() -> None:
     with_sdist = replace(LOCK, packages=(built,), builds=(BuildRequirements("lib", ()),))
     assert blocks.is_plain(TEXT)
     assert not blocks.is_plain(render(with_sdist))
+
+
+def test_a_wheel_that_lies_here_is_not_plain() -> None:
+    for name in ("lib-1.0-py3-none-any.whl", "elsewhere.whl"):
+        here = replace(wheel("lib"), url=None, path=f"wheels/{name}")
+        lock = replace(LOCK, packages=(replace(package("lib"), wheels=(here,)),))
+        assert not blocks.is_plain(render(lock))
 
 
 def test_markers_are_seen() -> None:

@@ -97,3 +97,47 @@ def test_a_damaged_memory_is_no_fault(
     declare(Path(project.folder), "second", index.url)
     assert workspace.build(project).name == "second-env"
     assert os.path.getsize(memory) > 100
+
+
+def test_only_what_a_new_lock_has_anew_is_evaluated(
+    workspace: Workspace,
+    project: Project,
+    index: "Index",
+    make_wheel: "MakeWheel",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace.build(project)
+    index.add(make_wheel("three", files={"three.py": ""}, requires=["two"]))
+    declared = Path(project.folder, "envtool.toml")
+    declared.write_text(declared.read_text().replace('["one", "two"]', '["one", "three"]'))
+    seen = count_gathered(monkeypatch)
+
+    made = workspace.switch(project)[0].record
+
+    assert [package.name for lock in seen for package in lock.packages] == ["three"]  # type: ignore[attr-defined]
+    assert [(each.name, each.direct) for each in made.packages] == [
+        ("one", True),
+        ("three", True),
+        ("two", False),
+    ]
+    fresh = Workspace(Settings(root=f"{project.folder}-root", jobs=1, fsync=False))
+    assert fresh.build(project) == made.environment
+
+
+def test_a_wheel_of_another_environment_is_not_evaluated_again(
+    workspace: Workspace, project: Project, index: "Index", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.build(project)
+    other = Path(project.folder).with_name("other")
+    other.mkdir()
+    (other / "envtool.toml").write_text(f'index = "{index.url}"\ndependencies = ["one"]\n')
+    there = open_project(str(other))
+    workspace.build(there)
+    declare(other, "other", index.url)
+    seen = count_gathered(monkeypatch)
+
+    built = workspace.build(there)
+
+    assert seen == []
+    names = {package.name for package in workspace.store.closure([built])}
+    assert {"one-1.0", "two-1.0"} <= names

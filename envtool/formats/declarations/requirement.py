@@ -6,12 +6,16 @@ requirement, such as `numpy>=2,<3`, is recognised without it.
 
 import re
 
+from envtool.values import value
+
 __all__ = [
     "NAME",
+    "Parts",
     "canonical",
     "identity",
     "name_of",
     "normalised",
+    "parts_of",
     "python_specifier",
     "why_not_requirement",
 ]
@@ -23,6 +27,19 @@ _PLAIN_SPECIFIERS = rf"{_PLAIN_SPECIFIER}(?:, ?{_PLAIN_SPECIFIER})*"
 _PLAIN = re.compile(rf"({NAME.pattern}) ?({_PLAIN_SPECIFIERS})?")
 _RELEASE = r"\d+(?:\.\d+)*"
 _FULL_RELEASE_PARTS = 3
+
+
+@value
+class Parts:
+    """What a valid requirement consists of."""
+
+    text: str
+    name: str
+    """Normalised."""
+    extras: tuple[str, ...] = ()
+    """Sorted."""
+    url: str | None = None
+    marker: str | None = None
 
 
 def normalised(name: str) -> str:
@@ -74,6 +91,19 @@ def canonical(requirement: str) -> str:
     parsed = Requirement(requirement)
     parsed.name = normalised(parsed.name)
     return str(parsed)
+
+
+def parts_of(requirement: str) -> Parts:
+    """Take a valid requirement apart."""
+    plain = _PLAIN.fullmatch(requirement)
+    if plain:
+        return Parts(requirement, normalised(plain[1]))
+    from packaging.requirements import Requirement
+
+    parsed = Requirement(requirement)
+    marker = None if parsed.marker is None else str(parsed.marker)
+    extras = tuple(sorted(parsed.extras))
+    return Parts(str(parsed), normalised(parsed.name), extras, parsed.url, marker)
 
 
 def _sorted_specifiers(plain: str) -> str:
