@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from envtool.formats.debian.package import DebianPackage
     from envtool.formats.locked import LockedSystem, Pins
@@ -66,10 +66,41 @@ def _debs(
 def read_ground(lock: str, path: str) -> Ground:
     """Return what the text of a lock, which lies at or in `path`, says of it.
 
+    The packages are not checked: a list of generations has many locks to look into.
+
     :raises LockError: the text is no lock.
     """
-    from envtool.formats.lock_head import read_head, read_pinned, read_system
-    from envtool.formats.locked import Pins
+    from envtool.formats.lock_head import read_debian, read_head
 
-    is_host = read_head(lock, path).source == "host"
-    return ground(Pins() if is_host else read_pinned(lock, path), read_system(lock, path))
+    source = read_head(lock, path).source
+    try:
+        table = read_debian(lock)
+        if source == "debian" and not table:
+            return _thorough(lock, path)  # it is laid out in another way
+        named = {str(each).partition(" ")[0] for each in table.get("requested", ())}
+        return Ground(
+            source,
+            tuple(_deb(each, use, named) for use, key in _KEYS for each in table.get(key, ())),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return _thorough(lock, path)
+
+
+_KEYS: "tuple[tuple[Use, str], ...]" = (
+    ("interpreter", "interpreter"),
+    ("library", "libraries"),
+    ("system", "system"),
+)
+"""What packages are for, and the key of a lock that has them."""
+
+
+def _deb(table: "Mapping[str, object]", use: Use, named: "set[str]") -> Deb:
+    name = str(table["name"])
+    return Deb(name, str(table["version"]), use, use == "system" and name in named)
+
+
+def _thorough(lock: str, path: str) -> Ground:
+    from envtool.formats.lock import parse
+
+    parsed = parse(lock, path=path)
+    return ground(parsed.python.pins, parsed.system)

@@ -99,6 +99,16 @@ def read_system(text: str, path: str) -> "LockedSystem | None":
         return _parsed(text, path).system
 
 
+def read_debian(text: str) -> Mapping[str, Any]:
+    """Return our last table, of packages of Debian, unchecked; empty where there is none.
+
+    :raises TOMLDecodeError: it is not the last, or no TOML.
+    """
+    import tomllib
+
+    return tomllib.loads(text.partition(_DEBIAN)[2])
+
+
 def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     below = table.get(key)
     return below if isinstance(below, dict) else {}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from envtool.errors import LockError
 from envtool.formats.debian.package import DebianPackage
+from envtool.formats.ground import ground, read_ground
 from envtool.formats.lock import (
     Artifact,
     BuildRequirements,
@@ -158,6 +159,7 @@ def test_what_a_system_root_is_made_of_is_read_back() -> None:
         text = render(lock)
         assert parse(text, path="pylock.toml") == lock
         assert read_system(text, "pylock.toml") == system
+        assert read_ground(text, "pylock.toml") == ground(lock.python.pins, system)
         moved = text.replace("[tool.envtool.debian]", "[tool.envtool.debian] # ours")
         assert read_system(moved, "pylock.toml") in (system, None)
     assert read_system(render(CLOSED), "pylock.toml") is None
@@ -167,6 +169,7 @@ def test_the_pins_of_debian_are_found_in_a_lock_of_another_layout() -> None:
     moved = render(CLOSED).replace("[tool.envtool.debian]", "[tool.envtool.'debian']")
 
     assert read_pinned(moved, "pylock.toml") == CLOSED.python.pins
+    assert read_ground(moved, "pylock.toml") == ground(CLOSED.python.pins, None)
 
 
 COMPLETE = replace(
