@@ -187,7 +187,8 @@ def _suites(session: Session) -> Iterator[tuple[str, str]]:
     import os
 
     folder = f"{session.workspace().settings.cache}/debian"
-    kept = [name for each in _listed(folder) for name in _listed(os.path.join(folder, each))]
+    archives = (each for each in _listed(folder) if not each.endswith(".part"))
+    kept = [name for each in archives for name in _listed(os.path.join(folder, each))]
     yield from ((name, "") for name in dict.fromkeys(["stable", "oldstable", "testing", *kept]))
 
 

@@ -183,16 +183,20 @@ def search_files(
 
 
 def beginnings(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield names of Debian's packages that begin so, with their suite, of what is kept."""
+    """Yield names of Debian's packages that begin so, with their release, of what is kept."""
     if not prefix:
         return
+    found: dict[tuple[str, str], None] = {}
     with Fetcher(offline=True) as fetcher:
         archive = open_archive(settings, fetcher)
         for name in archive.kept():
             with suppress(FetchError, StoreError):
                 suite = archive.suite(name, refresh=False)
                 with archive.packages(suite, "main") as index:
-                    yield from ((each, suite.name) for each in index.names(prefix))
+                    found |= dict.fromkeys(
+                        (each, release_of(suite.name)) for each in index.names(prefix)
+                    )
+    yield from found
 
 
 @contextmanager

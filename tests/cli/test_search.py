@@ -226,5 +226,8 @@ def test_names_and_suites_are_completed_from_what_is_kept(debian: "Mirror", envt
     envtool("search", "graph")
     found = envtool("__complete", "--", "search", "gr").stdout
     assert found == "graph\tstable\ngraph-tools\tstable\n"
+    debian.publish(debian.stanza("graph", "2.0"), suite="stable-updates")
+    envtool("search", "--suite", "stable-updates", "graph")
+    assert envtool("__complete", "--", "search", "gr").stdout == found
     suites = envtool("__complete", "--", "search", "--suite", "").stdout
-    assert suites.split() == ["stable", "oldstable", "testing"]
+    assert suites.split() == ["stable", "oldstable", "testing", "stable-updates"]
