@@ -14,6 +14,7 @@ import pytest
 
 from envtool.machine.libraries import Libraries, libraries_of
 from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
+from envtool.plan.reading import Unpacked, read_wheels
 from envtool.sources.binaries import Binary, in_folder, read_file
 from envtool.sources.opened import OPENED, Opened
 
@@ -245,6 +246,32 @@ def test_a_program_with_a_loader_of_the_store_sees_nothing_of_the_machine(site: 
     loader = os.path.dirname(elf.interpreter)
     needs = site.judge(libraries_of(sys.executable, {}, store=loader))
     assert {need.soname for need in lacks(needs)} == {"libexpat.so.1", "libc.so.6"}
+
+
+def test_a_wheels_program_looks_where_our_own_loader_is_told_to(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
+    library = str(site.folder / site.library("b/libb.so.1", soname="libb.so.1"))
+    (site.folder / "a").mkdir()
+    flags = ["-Wl,--no-as-needed", library, f"{RUNPATH}$ORIGIN", "-o", f"{site.folder}/a/run"]
+    subprocess.run(["gcc", f"{tmp_path}/main.c", *flags], check=True)
+    (program,) = (each for each in in_folder(str(tmp_path)) if each.place.endswith("/a/run"))
+    assert program.elf.interpreter is not None
+    name = os.path.basename(program.elf.interpreter)
+
+    def read(loader: str) -> list[Binary]:
+        (wheel,) = read_wheels([Unpacked("a", str(tmp_path), ())], loader=loader)
+        return [each for each in wheel.binaries if each.place == program.place]
+
+    assert read("/store/ld-other.so.1") == []
+    (kept,) = read(f"/store/{name}")
+    assert kept.elf.dynamic is not None
+    assert (kept.elf.dynamic.runpath, kept.elf.dynamic.rpath) == (None, ("$ORIGIN",))
+
+    beside = (os.path.dirname(library), os.path.dirname(read_of_libc()))
+    own = Libraries(os.path.realpath(sys.executable), beside=beside, starts_programs=True)
+    assert lacks(judge([Contents("a", (kept,))], own)) == ()
+    (lack,) = lacks(judge([Contents("a", (program,))], host()))
+    assert lack.soname == "libb.so.1"
 
 
 def test_drivers_are_known_by_name() -> None:
