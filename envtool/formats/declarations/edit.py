@@ -183,11 +183,22 @@ def _with_requirements(toml: str, place: Keys, wanted: Sequence[str], file: str)
 def _without(toml: str, place: Keys, gone: Sequence[str], file: str) -> str:
     is_there = dig(load(toml, file), place) is not None
     names = [name_of(entry) for entry in entries_at(toml, place, file)] if is_there else []
-    refuse_absent(names, gone, file, dotted(place))
+    refuse_absent(names, gone, file, dotted(place), hint=_system_hint(toml, gone, file))
     for number in range(len(names) - 1, -1, -1):
         if names[number] in gone:
             toml = delete_entry(toml, place, number)
     return toml
+
+
+def _system_hint(toml: str, gone: Sequence[str], file: str) -> str | None:
+    """Return how to remove what is a package of Debian; None when nothing of it is one."""
+    tables = load(toml, file)
+    for place in (("system", "packages"), ("tool", "envtool", "system", "packages")):
+        found = dig(tables, place)
+        for entry in found if isinstance(found, list) else ():
+            if str(entry).partition(" ")[0] in gone:
+                return f"envtool remove --system {str(entry).partition(' ')[0]}"
+    return None
 
 
 def _without_sources(toml: str, kind: "Kind", gone: Sequence[str]) -> str:

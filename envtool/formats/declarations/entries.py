@@ -19,7 +19,13 @@ def position(entries: Sequence[str], requirement: str) -> int | None:
 
 
 def refuse_absent(
-    names: Sequence[str], gone: Sequence[str], file: str, key: str, *, what: str = "requirement"
+    names: Sequence[str],
+    gone: Sequence[str],
+    file: str,
+    key: str,
+    *,
+    what: str = "requirement",
+    hint: str | None = None,
 ) -> None:
     """Refuse to remove what is not there; `what` is what such an entry is called.
 
@@ -31,5 +37,6 @@ def refuse_absent(
             [
                 Fault(file, None, key, f"no {what} '{name}' to remove{near(name, names)}")
                 for name in absent
-            ]
+            ],
+            hint=hint,
         )

@@ -44,7 +44,7 @@ def add_system_packages(
         if not re.fullmatch(DEBIAN_PACKAGE, each)
     ]
     if faults:
-        raise DeclarationError(faults, hint=f"envtool search {wanted[0]}")
+        raise DeclarationError(faults, hint="envtool search NAME finds what there is")
     _refuse_named(environment, file)
     if kind == "notebook-metadata":
         entries = _entries_of_metadata(text, file)

@@ -6,6 +6,7 @@ import pytest
 
 from envtool.errors import DeclarationError
 from envtool.formats.declarations.declaration import Kind, parse
+from envtool.formats.declarations.edit import remove_requirements
 from envtool.formats.declarations.system_edit import add_system_packages, remove_system_packages
 
 TOML = """\
@@ -96,6 +97,16 @@ def test_what_is_not_declared_cannot_be_removed() -> None:
     assert "did you mean 'graphviz'" in caught.value.message
     with pytest.raises(DeclarationError, match="no system package 'git' to remove"):
         remove("", "git")
+
+
+def test_one_that_is_taken_for_a_requirement_is_told_where_it_is() -> None:
+    for text in (TOML, TOML.replace("[system]", "[tool.envtool.system]")):
+        with pytest.raises(DeclarationError) as caught:
+            remove_requirements(text, kind="envtool.toml", names=["graphviz"])
+        assert caught.value.hint == "envtool remove --system graphviz"
+    with pytest.raises(DeclarationError) as caught:
+        remove_requirements(TOML, kind="envtool.toml", names=["numpy"])
+    assert caught.value.hint is None
 
 
 def test_what_is_no_name_is_refused() -> None:
