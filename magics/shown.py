@@ -36,7 +36,8 @@ class Shown:
         return "\n".join([self.title, *filter(None, aligned), *self.notes])
 
     def _repr_html_(self) -> str:
-        parts = [f"<b>{_marked(self.title)}</b>"]
+        title = _marked(self.title)
+        parts = [f"<b>{title}</b>" if self.rows or self.notes else title]
         if self.rows:
             header = self._line(self.header, "th") if any(self.header) else ""
             body = "".join(self._line(row, "td") for row in self.rows)
