@@ -2,7 +2,8 @@
 
 uv is called twice for one answer, because its pylock does not say which package requires which:
 once for the lock, and once, offline and with the versions found, for the requirements format,
-whose annotations do. uv sees none of the project's own settings (a file with options could
+whose annotations do. Where there is a former lock, both are asked at once, on the guess that
+little changes. uv sees none of the project's own settings (a file with options could
 change the answer unseen) and of its variables only those that say how to reach an index.
 """
 
@@ -11,7 +12,11 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
+from functools import cache
+from threading import Thread
+from typing import Self
 from urllib.parse import unquote
 
 import uv
@@ -108,8 +113,10 @@ class Uv:
         with disk_errors("resolve"), _folder(self.cache_dir) as folder:
             _write(folder, "r.in", "".join(f"{line}\n" for line in question.requirements))
             _write(folder, "uv.toml", "")  # ends uv's search for settings in the folders above
-            pylock = self._pylock(question, folder)
-            return Answer(pylock, self._annotated(question, pylock, folder))
+            with _Guess(self, question, folder) as guess:
+                pylock = self._pylock(question, folder)
+            annotated = guess.annotated(pylock)
+            return Answer(pylock, annotated or self._annotated(question, pylock, folder))
 
     def index_url(self) -> str | None:
         """Return the index that is asked, which may be uv's own default; None if it does not say.
@@ -138,16 +145,25 @@ class Uv:
         return _read(folder, "pylock.toml")
 
     def _annotated(self, question: Question, pylock: str, folder: str) -> str:
-        options = ["--format", "requirements.txt", "--annotation-style", "line", "-o", "graph.txt"]
-        _write(folder, "graph.txt", _pins(pylock))
         try:
-            self._compile(question, options, folder, offline=True)
+            return self.annotate(question, pylock, folder, "graph.txt", offline=True)
         except ResolutionError:
             # An index may forbid its answers to be kept (Cache-Control: no-store).
             if self.offline:
                 raise
-            self._compile(question, options, folder, offline=False)
-        return _read(folder, "graph.txt")
+            return self.annotate(question, pylock, folder, "graph.txt", offline=False)
+
+    def annotate(
+        self, question: Question, pylock: str, folder: str, name: str, *, offline: bool
+    ) -> str:
+        """Return the annotated requirements, by way of a file of this name in the folder.
+
+        Versions of the pylock are kept where they can be.
+        """
+        options = ["--format", "requirements.txt", "--annotation-style", "line", "-o", name]
+        _write(folder, name, _pins(pylock))
+        self._compile(question, options, folder, offline=offline)
+        return _read(folder, name)
 
     def _compile(
         self, question: Question, options: Sequence[str], folder: str, *, offline: bool
@@ -194,11 +210,47 @@ class Uv:
         return environ
 
 
+class _Guess:
+    """The second question, asked beside the first one on the guess that few versions change."""
+
+    def __init__(self, tool: Uv, question: Question, folder: str) -> None:
+        self._tool = tool
+        self._question = question
+        self._folder = folder
+        self._found: str | None = None
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        if self._question.preferences is not None and not self._question.upgrade:
+            _program()  # what it asks of `sysconfig` must not be asked by two threads at first
+            self._thread = Thread(target=self._ask, args=(self._question.preferences,))
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def annotated(self, pylock: str) -> str | None:
+        """Return the answer, if it has the versions of the pylock."""
+        if self._found is None:
+            return None
+        lines = (line.split()[0] for line in self._found.splitlines() if "==" in line)
+        return self._found if sorted(lines) == sorted(_pins(pylock).splitlines()) else None
+
+    def _ask(self, preferences: str) -> None:
+        with suppress(ResolutionError, OSError):
+            self._found = self._tool.annotate(
+                self._question, preferences, self._folder, "guess.txt", offline=True
+            )
+
+
 def _folder(cache_dir: str) -> "tempfile.TemporaryDirectory[str]":
     os.makedirs(cache_dir, exist_ok=True)
     return tempfile.TemporaryDirectory(prefix="resolve-", dir=cache_dir)
 
 
+@cache
 def _program() -> str:
     try:
         return os.fsdecode(uv.find_uv_bin())

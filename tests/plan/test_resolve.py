@@ -695,3 +695,22 @@ def test_what_an_index_gives_no_hash_of_is_hashed(
     (artifact,) = package_of(lock("tiny"), "tiny").wheels
 
     assert artifact.sha256 == hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("asked", ["app==2.0", "app>=2"])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_requires_what_is_found_whether_or_not_it_could_be_guessed(
+    index: "Index", make_wheel: "MakeWheel", lock: Lockdown, asked: str, *, known: bool
+) -> None:
+    index.add(make_wheel("app", "1.0", requires=["leaf"]))
+    for name in ("leaf", "other"):
+        index.add(make_wheel(name, "1.0"))
+    former = lock("app", "leaf")
+    index.add(make_wheel("app", "2.0", requires=["leaf", "other"]))
+    if known:
+        lock("app", "other")
+
+    found = lock(asked, "leaf", preferences=render(former))
+
+    assert versions(found) == {"app": "2.0", "leaf": "1.0", "other": "1.0"}
+    assert package_of(found, "app").dependencies == ("leaf", "other")
