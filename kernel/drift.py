@@ -4,7 +4,6 @@ It says so where nothing of it is saved with outputs: in Jupyter's log, and to t
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -103,5 +102,7 @@ def _kept_lock(workspace: "Workspace", path: "StorePath") -> str | None:
 
 
 def _program(project: "Project") -> str:
+    import shlex  # for what differs only
+
     named = "" if project.environment == "default" else f"-e {project.environment} "
     return f"envtool -f {shlex.quote(project.path)} {named}".rstrip()

@@ -178,7 +178,7 @@ def _contents(path: str) -> bytes:
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
-    from hashlib import sha256
+    from envtool.formats.digest import sha256
 
     digest = sha256()
     for place, contents in files.items():
