@@ -13,7 +13,7 @@ from envtool.cli.session import Session, working_directory
 from envtool.cli.upgrading import add_exclude_newer
 from envtool.errors import EnvtoolError
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "add_system_option"]
 
 NOT_OF_PYTHON = "(not a package of Python)"
 NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789._-"
@@ -98,10 +98,11 @@ def _add_add(commands: "Commands[Parser]") -> None:
         "--editable", metavar="PATH", action="append", default=[], help="a local project's folder"
     )
     completed_by(editable, "directories")
-    completed_by(_add_system(parser), "debian packages")
+    completed_by(add_system_option(parser), "debian packages")
 
 
-def _add_system(parser: Parser) -> Action:
+def add_system_option(parser: Parser) -> Action:
+    """Add `--system PKG…` to a command that edits a declaration."""
     return parser.add_argument(
         "--system",
         metavar="PKG",
@@ -131,7 +132,7 @@ def _add_remove(commands: "Commands[Parser]") -> None:
     )
     names = parser.add_argument("names", metavar="NAME", nargs="*", help="name of a package")
     completed_by(names, "packages")
-    completed_by(_add_system(parser), "system packages")
+    completed_by(add_system_option(parser), "system packages")
 
 
 def _add_lock(commands: "Commands[Parser]") -> None:

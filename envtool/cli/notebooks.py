@@ -5,6 +5,7 @@ from argparse import Action, Namespace
 from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, add_family, completed_by
+from envtool.cli.declaring import add_system_option
 from envtool.cli.options import UsageError
 from envtool.cli.realising import perform_switch
 from envtool.cli.render import changes_json, counts_text, plural
@@ -65,10 +66,14 @@ def _add_add(family: "Commands[Parser]") -> None:
         As `envtool -f NB add`: writes the requirements into the notebook's declaration and the lock
         into its metadata, and changes nothing else in the file.
         """,
-        examples=[("envtool notebook add analysis.ipynb numpy 'pandas>=2'", "")],
+        examples=[
+            ("envtool notebook add analysis.ipynb numpy 'pandas>=2'", ""),
+            ("envtool notebook add analysis.ipynb --system graphviz", "packages of Debian"),
+        ],
     )
     _take_notebook(parser)
-    parser.add_argument("requirements", metavar="REQ", nargs="+", help="such as 'numpy>=2'")
+    parser.add_argument("requirements", metavar="REQ", nargs="*", help="such as 'numpy>=2'")
+    completed_by(add_system_option(parser), "debian packages")
 
 
 def _add_lock(family: "Commands[Parser]") -> None:
@@ -186,8 +191,11 @@ def _report_init(session: Session, path: str, *, written: bool) -> int:
 
 
 def _run_add(session: Session, arguments: Namespace) -> int:
+    words, system = arguments.requirements, arguments.system
+    if not (words or system):
+        raise UsageError("add needs a requirement", hint="envtool notebook add NB numpy")
     project, workspace = _project(session, arguments.notebook), session.workspace()
-    return perform_switch(session, project, lambda: workspace.add(project, arguments.requirements))
+    return perform_switch(session, project, lambda: workspace.add(project, words, system=system))
 
 
 def _run_lock(session: Session, arguments: Namespace) -> int:

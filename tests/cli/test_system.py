@@ -311,6 +311,18 @@ def test_packages_come_and_go_by_word(system: "Run", place: "Place") -> None:
     assert system("run", "bc").returncode == 127
 
 
+def test_a_notebook_takes_them_by_word(system: "Run", place: "Place") -> None:
+    path = place.project / "drawn.ipynb"
+    path.write_text(json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    assert system("notebook", "add", "drawn.ipynb").returncode == 2
+    added = system("notebook", "add", "drawn.ipynb", "six", "--system", "bc")
+    assert added.returncode == 0, added.stderr
+    ran = system("-f", "drawn.ipynb", "run", "sh", "-c", "echo 6*7 | bc")
+    assert ran.stdout == "42\n", ran.stderr
+    source = "".join(json.loads(path.read_text())["cells"][0]["source"])
+    assert '# [tool.envtool.system]\n# packages = [\n#     "bc",\n# ]' in source
+
+
 def test_other_tools_get_what_they_have_words_for(system: "Run") -> None:
     bill = system("export", "--format", "cyclonedx")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.stdout) is None
