@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from envtool.formats.lock import render
 from envtool.kernel import kernelspec
 from envtool.kernel.headless import run_notebook
 from envtool.machine import project as projects
+from envtool.machine.metadata import delete_tree
 from envtool.machine.settings import load
 from envtool.values import replace
 from envtool.workspace.entering import open_project
@@ -211,7 +211,7 @@ def test_a_store_deleted_under_a_running_kernel_is_made_again_by_a_restart(
     workspace.switch(project)
     kernel = start(kernelspec.install(workspace, project).name)
     kernel.printed("import iniconfig")
-    shutil.rmtree(workspace.settings.store)
+    delete_tree(workspace.settings.store)
     assert kernel.printed("print(iniconfig.__name__)") == "iniconfig\n"
     assert kernel.run("import ipykernel.gui.gtk3embed")[0]["ename"] == "ModuleNotFoundError"
     assert kernel.run("%envtool status")[0]["status"] == "ok"
