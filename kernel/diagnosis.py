@@ -4,13 +4,16 @@ A client that gets no valid reply shows a dead kernel and no reason.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envtool.errors import EnvtoolError
 from envtool.kernel.front import Front
 from envtool.kernel.wire import Message
 
-__all__ = ["answer_without_kernel", "explain", "interrupted"]
+if TYPE_CHECKING:
+    import zmq
+
+__all__ = ["answer_with", "explain", "interrupted"]
 
 
 def explain(front: Front, request: Message, error: EnvtoolError) -> None:
@@ -29,7 +32,20 @@ def interrupted(front: Front, request: Message) -> None:
     front.fail(request, "KeyboardInterrupt", told, [f"\x1b[31mKeyboardInterrupt\x1b[0m: {told}"])
 
 
-def answer_without_kernel(request: Message) -> Mapping[str, Any] | None:
+def answer_with(
+    error: EnvtoolError, front: Front, socket: "zmq.Socket[bytes]", request: Message
+) -> None:
+    """Answer whatever was asked while there is an error instead of a kernel."""
+    if request.kind == "execute_request":
+        explain(front, request, error)
+    elif (content := _without_kernel(request)) is not None:
+        front.answer(socket, request, content)
+    elif request.kind.endswith("_request"):
+        told = {"ename": type(error).__name__, "evalue": error.message, "traceback": []}
+        front.reply(socket, request, {"status": "error", **told})
+
+
+def _without_kernel(request: Message) -> Mapping[str, Any] | None:
     """Return what a kernel that knows nothing answers; None to what has no answer then."""
     at = request.content.get("cursor_pos", 0)
     answers: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from envtool import errors
 from envtool.errors import EnvtoolError, KernelError
 from envtool.kernel.behind import Behind
 from envtool.kernel.building import Building
-from envtool.kernel.diagnosis import answer_without_kernel, explain, interrupted
+from envtool.kernel.diagnosis import answer_with, explain, interrupted
 from envtool.kernel.drift import mention
 from envtool.kernel.entry import Entry
 from envtool.kernel.front import Front, drained, kernel_info
@@ -197,17 +197,7 @@ class _Relay:
         self._fault = error
         self._showing.end()
         for socket, request in self._take_held():
-            self._answer_fault(socket, request, error)
-
-    def _answer_fault(
-        self, socket: "zmq.Socket[bytes]", request: Message, error: EnvtoolError
-    ) -> None:
-        if request.kind == "execute_request":
-            explain(self._front, request, error)
-        elif (content := answer_without_kernel(request)) is not None:
-            self._front.answer(socket, request, content)
-        elif request.kind.endswith("_request"):
-            self._front.reply(socket, request, {"status": "error", **_plain(error)})
+            answer_with(error, self._front, socket, request)
 
     def _take_held(self) -> "list[tuple[zmq.Socket[bytes], Message]]":
         held, self._held = self._held, []
@@ -274,7 +264,7 @@ class _Relay:
 
     def _hold(self, socket: "zmq.Socket[bytes]", request: Message) -> None:
         if self._fault is not None:
-            self._answer_fault(socket, request, self._fault)
+            answer_with(self._fault, self._front, socket, request)
         else:
             self._held.append((socket, request))
 
@@ -351,7 +341,3 @@ def _error(name: str, message: str, hint: str | None) -> EnvtoolError:
 
 def _nothing() -> None:
     pass
-
-
-def _plain(error: EnvtoolError) -> dict[str, Any]:
-    return {"ename": type(error).__name__, "evalue": error.message, "traceback": []}
