@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
     from envtool.machine.profile import Generation
     from envtool.machine.project import Project
-    from envtool.workspace.workspace import Workspace
+    from envtool.workspace.entering import Entering
 
 __all__ = ["NOTICE", "difference", "log", "mention", "other_closure"]
 
@@ -28,7 +28,7 @@ NOTICE = "ENVTOOL_NOTICE"
 
 
 def difference(
-    workspace: "Workspace", project: "Project", generation: "Generation", record: "Record"
+    workspace: "Entering", project: "Project", generation: "Generation", record: "Record"
 ) -> str | None:
     """Return one line on how the project differs from a generation of it, and what to do.
 
@@ -71,7 +71,7 @@ def other_closure(project: "Project", record: "Record", environ: Mapping[str, st
 
 
 def _has_other_lock(
-    workspace: "Workspace", project: "Project", path: "StorePath", record: "Record"
+    workspace: "Entering", project: "Project", path: "StorePath", record: "Record"
 ) -> bool:
     """Say whether a lock answers the declaration of a generation that came from another one."""
     written = read_lock_text(project.path, project.kind, project.environment)
@@ -92,7 +92,7 @@ def mention(environ: Mapping[str, str]) -> None:
         log(f"note: {line}")
 
 
-def _kept_lock(workspace: "Workspace", path: "StorePath") -> str | None:
+def _kept_lock(workspace: "Entering", path: "StorePath") -> str | None:
     """Return the lock that a generation came from; None when it is lost."""
     try:
         with open(f"{workspace.physical(path)}/{LOCK}", encoding="utf-8") as file:

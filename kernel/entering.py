@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from envtool.formats.generation import Record
     from envtool.machine.project import Project
     from envtool.workspace.entering import Entering
-    from envtool.workspace.workspace import Workspace
 
 __all__ = [
     "MAGICS",
@@ -39,7 +38,7 @@ __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 """
 
 
-def command(workspace: "Workspace", project: "Project", record: "Record") -> list[str]:
+def command(workspace: "Entering", project: "Project", record: "Record") -> list[str]:
     """Return the words that start ipykernel in a generation, without the connection file.
 
     :raises KernelError: the environment has no ipykernel.
@@ -53,7 +52,7 @@ def command(workspace: "Workspace", project: "Project", record: "Record") -> lis
     return [python, "-m", "ipykernel_launcher", f"--IPKernelApp.extra_extensions={MAGICS}"]
 
 
-def inside(workspace: "Workspace", record: "Record", argv: list[str]) -> list[str]:
+def inside(workspace: "Entering", record: "Record", argv: list[str]) -> list[str]:
     """Return the words that start a program of a generation from outside of its system root."""
     system = workspace.system(record)
     if system is None:
@@ -71,7 +70,7 @@ _INSIDE = (
 
 
 def variables(
-    workspace: "Workspace",
+    workspace: "Entering",
     project: "Project",
     number: int,
     record: "Record",

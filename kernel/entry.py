@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from envtool.formats.generation import Record
     from envtool.machine.profile import Generation
     from envtool.machine.project import Project
-    from envtool.workspace.workspace import Workspace
+    from envtool.workspace.entering import Entering
 
 __all__ = ["Entry", "entry", "entry_of"]
 
@@ -26,7 +26,7 @@ class Entry:
     environ: dict[str, str]
 
 
-def entry(workspace: "Workspace", project: "Project", environ: Mapping[str, str]) -> Entry | None:
+def entry(workspace: "Entering", project: "Project", environ: Mapping[str, str]) -> Entry | None:
     """Return how a kernel of the current generation is started; None when one is to be made.
 
     A project's kernel follows its generations, as `envtool run` does. A notebook's follows the
@@ -48,7 +48,7 @@ def entry(workspace: "Workspace", project: "Project", environ: Mapping[str, str]
 
 
 def entry_of(
-    workspace: "Workspace",
+    workspace: "Entering",
     project: "Project",
     number: int,
     record: "Record",
@@ -76,7 +76,7 @@ def _follows(project: "Project") -> bool:
 
 
 def _notice(
-    workspace: "Workspace", project: "Project", generation: "Generation", record: "Record"
+    workspace: "Entering", project: "Project", generation: "Generation", record: "Record"
 ) -> str | None:
     """Return how the generation differs from what is declared; None when it does not."""
     try:
@@ -87,7 +87,7 @@ def _notice(
         return f"generation {generation.number} is not what is declared now: {error.message}"
 
 
-def _was_left(workspace: "Workspace", project: "Project", generation: "Generation") -> bool:
+def _was_left(workspace: "Entering", project: "Project", generation: "Generation") -> bool:
     """Say whether the newest generation is what is declared, and the user went back from it."""
     newest = workspace.profile(project).generations()[-1]
     if newest.number == generation.number:

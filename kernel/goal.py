@@ -15,8 +15,7 @@ from envtool.kernel.finding import (
 )
 from envtool.machine.project import Project, read_lock_text
 from envtool.machine.settings import load
-from envtool.workspace.entering import open_project
-from envtool.workspace.workspace import Workspace
+from envtool.workspace.entering import Entering, open_project
 
 __all__ = ["Declared", "Found", "Goal"]
 
@@ -60,7 +59,7 @@ class _Known(Goal):
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
-        self.workspace = Workspace(load(environ))
+        self.workspace = Entering(load(environ))
 
     def entry(self) -> Entry | None:
         """Enter the current generation, where it answers."""

@@ -187,13 +187,14 @@ def lock_path(path: str, kind: "Kind", environment: str = "default") -> str | No
     """
     if kind in ("notebook-cell", "notebook-metadata"):
         return None
-    from envtool.formats.declarations.schema import lock_word
-
     folder, name = os.path.split(path)
     words = [os.path.splitext(name)[0]] if kind == "script" else []
     words += [environment] if environment != "default" else []
-    word = lock_word("-".join(words))
-    return os.path.join(folder, f"pylock.{word}.toml" if word else "pylock.toml")
+    if not words:
+        return os.path.join(folder, "pylock.toml")
+    from envtool.formats.declarations.schema import lock_word
+
+    return os.path.join(folder, f"pylock.{lock_word('-'.join(words))}.toml")
 
 
 def lock_place(path: str, kind: "Kind", environment: str = "default") -> str:
