@@ -21,7 +21,8 @@ from mirror import keep_suites
 from stage import envtool, perform, roomy, unlock
 from timing import Command, Prepare, interleave, keep, median, report
 
-from envtool.machine.debian.archive import Archive, Suite, open_archive
+from envtool.machine.debian.archive import Archive, open_archive
+from envtool.machine.debian.releases import Suite
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.plan.debian.pinning import pin_closure

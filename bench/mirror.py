@@ -7,8 +7,9 @@ import re
 import shutil
 from pathlib import Path
 
-from envtool.machine.debian.archive import Suite, open_archive
+from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.mirrors import find_mirrors
+from envtool.machine.debian.releases import Suite
 from envtool.machine.debian.updates import suites_of
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings

@@ -31,7 +31,7 @@ from envtool.sources.opened import OPENED
 from envtool.values import value
 
 if TYPE_CHECKING:
-    from envtool.machine.debian.archive import Suite
+    from envtool.machine.debian.releases import Suite
     from envtool.plan.debian.universe import Universe
 
 __all__ = ["Found", "Supply"]

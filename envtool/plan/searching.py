@@ -17,9 +17,10 @@ from envtool.formats.debian.contents import Library
 from envtool.formats.debian.package import Package
 from envtool.formats.debian.suites import release_of
 from envtool.formats.debian.version import compare
-from envtool.machine.debian.archive import Archive, Suite, open_archive
+from envtool.machine.debian.archive import Archive, open_archive
 from envtool.machine.debian.index import Found, PackageIndex
 from envtool.machine.debian.providers import best
+from envtool.machine.debian.releases import Suite
 from envtool.machine.debian.sonames import SonameIndex
 from envtool.machine.debian.updates import suites_of
 from envtool.machine.fetching.fetch import FetchCancelledError, Fetcher
@@ -189,7 +190,7 @@ def beginnings(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     with Fetcher(offline=True) as fetcher:
         archive = open_archive(settings, fetcher)
-        for name in archive.kept():
+        for name in archive.releases.kept():
             with suppress(FetchError, StoreError):
                 suite = archive.suite(name, refresh=False)
                 with archive.packages(suite, "main") as index:
@@ -234,7 +235,7 @@ def _releases(
 ) -> Iterator[tuple[Suite, ...]]:
     """Yield suites, each with its updates, as they are today, or else as they were last seen."""
     for name in dict.fromkeys(names):
-        seen = archive.seen(name)
+        seen = archive.releases.seen(name)
         try:
             fresh = seen is not None and now() - seen < FRESH
             yield suites_of(archive, name, refresh=refresh or not fresh)

@@ -6,8 +6,9 @@ any.
 """
 
 from envtool.formats.debian.suites import later_suites, release_of
-from envtool.machine.debian.archive import Archive, Suite
+from envtool.machine.debian.archive import Archive
 from envtool.machine.debian.mirrors import UnknownSuiteError
+from envtool.machine.debian.releases import Suite
 from envtool.sources.debian.signature import ArchiveError
 
 __all__ = ["suites_of"]
@@ -21,7 +22,7 @@ def suites_of(archive: Archive, name: str, *, refresh: bool) -> tuple[Suite, ...
 
     :raises FetchError: one is not there that should be, may not be trusted, or no mirror answers.
     """
-    is_new = refresh or archive.seen(name) is None
+    is_new = refresh or archive.releases.seen(name) is None
     suite = archive.suite(name, refresh=refresh)
     if release_of(name) != name:
         return (suite,)
@@ -31,7 +32,7 @@ def suites_of(archive: Archive, name: str, *, refresh: bool) -> tuple[Suite, ...
 
 
 def _later(archive: Archive, name: str, *, is_new: bool, refresh: bool) -> Suite | None:
-    seen = archive.seen(name)
+    seen = archive.releases.seen(name)
     if seen is None and not is_new:
         return None
     try:
@@ -41,5 +42,5 @@ def _later(archive: Archive, name: str, *, is_new: bool, refresh: bool) -> Suite
             return None
         raise ArchiveError(
             f"the suite {name} is gone, without which updates would be missed: {error}",
-            hint=f"ask another mirror; to do without it, delete {archive.place(name)}",
+            hint=f"ask another mirror; to do without it, delete {archive.releases.place(name)}",
         ) from error

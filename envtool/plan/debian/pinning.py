@@ -6,7 +6,8 @@ from contextlib import ExitStack, contextmanager
 
 from envtool.errors import EnvtoolError
 from envtool.formats.debian.package import DebianPackage, Package, pin
-from envtool.machine.debian.archive import Archive, Suite
+from envtool.machine.debian.archive import Archive
+from envtool.machine.debian.releases import Suite
 from envtool.machine.debian.updates import suites_of
 from envtool.plan.debian.closure import Closure, solve
 from envtool.plan.debian.failure import DeadEnd, UnsatisfiableError, explain
@@ -112,7 +113,7 @@ def _elsewhere(
     found: dict[str, Universe] = {}
     if dead_end.against:
         return found
-    kept = archive.kept()
+    kept = archive.releases.kept()
     known = {suite.origin("").suite for suite in opened}
     for name, suite_name, parts in _places(kept, opened, components):
         if suite_name not in kept and _is_mistyped(dead_end.want.group[0].name, universe):

@@ -14,6 +14,7 @@ import pytest
 
 from envtool.machine.debian.archive import Archive
 from envtool.machine.debian.mirrors import Mirrors
+from envtool.machine.debian.releases import Releases
 from envtool.machine.fetching.fetch import Fetcher
 
 if TYPE_CHECKING:
@@ -36,15 +37,16 @@ def open_archive(mirror: "Mirror", tmp_path: Path) -> Iterator[OpenArchive]:
     ) -> Archive:
         fetcher = Fetcher(offline=offline, retries=0)
         fetchers.append(fetcher)
-        return Archive(
+        known = Mirrors(tuple(mirrors if mirrors is not None else [mirror.url]))
+        releases = Releases(
             str(tmp_path / "cache"),
             fetcher,
-            Mirrors(tuple(mirrors if mirrors is not None else [mirror.url])),
-            "amd64",
+            known,
             keys=mirror.keys,
             check_age=check_age,
             now=now or (lambda: float(mirror.now)),
         )
+        return Archive(releases, fetcher, known, "amd64")
 
     yield run
     for each in fetchers:

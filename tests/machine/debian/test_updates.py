@@ -62,7 +62,7 @@ def test_who_has_none_is_not_at_fault(
     assert names() == ["tested"]
     alone = open_archive(mirrors=[mirror.url])  # nobody knows of an archive of security updates
     assert [each.name for each in suites_of(alone, "tested", refresh=True)] == ["tested"]
-    assert alone.kept() == ("tested",)
+    assert alone.releases.kept() == ("tested",)
 
 
 def test_without_refreshing_they_are_as_they_were_seen(

@@ -10,6 +10,7 @@ import pytest
 from envtool.errors import ResolutionError
 from envtool.machine.debian.archive import Archive
 from envtool.machine.debian.mirrors import Mirrors
+from envtool.machine.debian.releases import Releases
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.plan.debian.pinning import pin_closure
 
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 @pytest.fixture
 def archive(mirror: "Mirror", tmp_path: Path) -> Iterator[Archive]:
     with Fetcher(offline=False, retries=0) as fetcher:
-        yield Archive(
+        mirrors = Mirrors((f"file:{tmp_path}/mirror/{{archive}}",))
+        releases = Releases(
             str(tmp_path / "cache"),
             fetcher,
-            Mirrors((f"file:{tmp_path}/mirror/{{archive}}",)),
-            "amd64",
+            mirrors,
             keys=mirror.keys,
             now=lambda: float(mirror.now),
         )
+        yield Archive(releases, fetcher, mirrors, "amd64")
 
 
 def test_each_package_is_pinned_to_its_suite_and_time(mirror: "Mirror", archive: Archive) -> None:
@@ -102,7 +104,7 @@ def test_for_a_name_that_is_mistyped_no_other_suite_is_fetched(
     with pytest.raises(ResolutionError) as caught:
         pin_closure(archive, ["grahpviz"], ["tested"], refresh=True)
     assert caught.value.hint == "did you mean graphviz?"
-    assert archive.kept() == ("tested",)
+    assert archive.releases.kept() == ("tested",)
 
 
 def test_what_conflicts_is_told_with_who_asks(mirror: "Mirror", archive: Archive) -> None:
