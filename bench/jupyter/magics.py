@@ -1,6 +1,6 @@
 """What `%envtool` lines take in a running kernel.
 
-    python bench/magics.py [ROUNDS]
+    python bench/jupyter/magics.py [ROUNDS]
 
 In a root of its own. The package that is added lies in the store already. What the import of the
 magics costs a kernel is a row of `kernel.py`.

@@ -1,6 +1,6 @@
 """Kernels beside plain ipykernel: starts, round trips, the magics, and what a relay costs.
 
-    python bench/kernel.py [--rounds N]
+    python bench/jupyter/kernel.py [--rounds N]
 
 The peer is a venv with the same ipykernel, compiled beforehand, started without envtool. Rounds are
 interleaved: each starts every side once, in alternating order. `changed` is a realised kernel whose
@@ -22,12 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
-from timing import settle
 
 from envtool.kernel.kernelspec import install_generic
 from envtool.machine.settings import load
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # bench, for what its scripts share
+
+from timing import settle
 
 LIMIT = 120
 IMPORT = """
