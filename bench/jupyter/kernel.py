@@ -30,7 +30,7 @@ from envtool.workspace.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # bench, for what its scripts share
 
-from timing import settle
+from timing import keep, settle
 
 LIMIT = 120
 IMPORT = """
@@ -164,24 +164,24 @@ def rounds(offers: Offers, count: int) -> dict[str, list[float]]:
     """Return what was measured, by row."""
     found: dict[str, list[float]] = {}
 
-    def keep(row: str, figure: float) -> None:
+    def note(row: str, figure: float) -> None:
         found.setdefault(row, []).append(figure)
 
     def fast(name: str) -> None:
         with kernel(name) as (_, client, seconds):
-            keep(f"start, {name} (s)", seconds)
-            keep(f"1+1, {name} (ms)", round_trip(client) * 1000)
+            note(f"start, {name} (s)", seconds)
+            note(f"1+1, {name} (ms)", round_trip(client) * 1000)
             if name == "realised":
-                keep("import of the magics (ms)", import_of_magics(client) * 1000)
+                note("import of the magics (ms)", import_of_magics(client) * 1000)
 
     def relayed() -> None:
         with kernel(offers.unbuilt()) as (manager, client, seconds):
-            keep("start, relay (s)", seconds)
+            note("start, relay (s)", seconds)
             shown, done = first_progress(client)
-            keep("first progress, relay (s)", shown)
-            keep("first cell, relay (s)", done)
-            keep("1+1, relay (ms)", round_trip(client) * 1000)
-            keep("memory, relay (MB)", memory(manager.provisioner.pid))
+            note("first progress, relay (s)", shown)
+            note("first cell, relay (s)", done)
+            note("1+1, relay (ms)", round_trip(client) * 1000)
+            note("memory, relay (MB)", memory(manager.provisioner.pid))
 
     sides: list[Callable[[], None]] = [
         *(partial(fast, name) for name in ("plain", "realised", "changed")),
@@ -208,6 +208,7 @@ def main() -> None:
             print(f"{shown:.2f} s after it was sent, the result after {done:.1f} s")
         offers.realise()
         found = rounds(offers, arguments.rounds)
+    keep("kernel", {}, found)
     for row, figures in found.items():
         spread = f"{min(figures):.2f} to {max(figures):.2f}"
         print(f"{row:28} {statistics.median(figures):8.2f}   ({spread})")
