@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from envtool.build.compose import MANIFEST
+from envtool.build.layout import MANIFEST
 from envtool.machine.metadata import delete_tree
 
 

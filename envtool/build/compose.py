@@ -12,18 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from envtool.build.launchers import launcher, rewritten
-from envtool.build.layout import INDEX, SITE
+from envtool.build.layout import (
+    CONFIGURATION,
+    EXTRA,
+    HOOK,
+    INCLUDE,
+    INDEX,
+    LIB64,
+    MANIFEST,
+    SITE,
+)
 from envtool.errors import CollisionError
 from envtool.values import value
 
-MANIFEST = "manifest.json"
-CONFIGURATION = "pyvenv.cfg"
-LIB64 = "lib64"
-INCLUDE = "include"
-HOOK = "0-envtool.pth"
-"""Sorts before the packages' own .pth files, so that even what those import is cached."""
-EXTRA = "lib/envtool"
-"""What PYTHONPATH is pinned to: a folder of the environment, empty."""
 _CLUTTER = frozenset({"test", "tests", "doc", "docs", "example", "examples", "benchmarks"})
 """Top-level folders that careless wheels ship; a collision in them harms nobody."""
 
