@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 from envtool.errors import InterpreterError
-from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import Pins
 from envtool.machine.settings import Settings
 from envtool.plan.instantiate import Instantiation, add_interpreter
@@ -146,6 +145,8 @@ def _merged(found: Pins, former: Pins) -> Pins:
 
 def updates(former: Pins, now: Pins) -> list[str]:
     """Return a line for each package of the interpreter that its suite has a newer version of."""
+    from envtool.formats.debian.suites import release_of
+
     before = {(each.name, release_of(each.suite)): each.version for each in former.packages}
     found = ((each, before.get((each.name, release_of(each.suite)))) for each in now.packages)
     return [
@@ -156,6 +157,7 @@ def updates(former: Pins, now: Pins) -> list[str]:
 
 
 def _is_kept(former: Pins, declaration: "Declaration") -> bool:
+    from envtool.formats.debian.suites import release_of
     from envtool.plan.closed import ClosedPython
     from envtool.plan.interpreters import ALIASES
 
