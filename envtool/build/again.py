@@ -30,8 +30,8 @@ from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.metadata import canonicalise
 from envtool.machine.store import Store, output_paths
 from envtool.machine.tree import Exclude, copy_tree
+from envtool.plan.derivations import BUILD, ENVIRONMENT, FETCH, INTERPRETER, UNPACK
 from envtool.plan.gather import is_left_out
-from envtool.plan.instantiate import BUILD, ENVIRONMENT, FETCH, INTERPRETER, UNPACK
 from envtool.reporting import Reporter
 
 __all__ = ["GENERATION", "Maker", "Way"]

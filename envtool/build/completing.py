@@ -26,8 +26,9 @@ from envtool.plan.answer import Answer
 from envtool.plan.chosen import Chosen
 from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
 from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
+from envtool.plan.derivations import Instantiation
 from envtool.plan.gather import Gatherer
-from envtool.plan.instantiate import Instantiation, add_packages
+from envtool.plan.instantiate import add_packages
 from envtool.plan.reading import Unpacked, read_wheels, with_rpath
 from envtool.reporting import Reporter
 from envtool.sources.binaries import read_file

@@ -13,7 +13,7 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.flat import add_flat
 from envtool.machine.store import Store
-from envtool.plan.instantiate import FETCH, Instantiation, derivation, store_name
+from envtool.plan.derivations import FETCH, Instantiation, derivation, store_name
 from envtool.reporting import Reporter, Step
 
 __all__ = ["fetch_data"]

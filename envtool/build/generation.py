@@ -12,7 +12,7 @@ from envtool.formats.nix.storepath import StorePath, make_source
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
 from envtool.machine.store import Store
-from envtool.plan.instantiate import store_name
+from envtool.plan.derivations import store_name
 
 
 def add_generation(store: Store, record: Record, declaration: str, lock: str) -> StorePath:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
-from envtool.plan.instantiate import ENVIRONMENT, FETCH, LOCAL_INTERPRETER, LOCAL_PROGRAMS
+from envtool.plan.derivations import ENVIRONMENT, FETCH, LOCAL_INTERPRETER, LOCAL_PROGRAMS
 from envtool.values import value
 
 Derivations = Mapping[StorePath, Derivation]

@@ -20,12 +20,9 @@ from envtool.machine import project as projects
 from envtool.machine.collecting.roots import find_roots
 from envtool.machine.store import Store
 from envtool.plan.chosen import closed_interpreter, host_interpreter
+from envtool.plan.derivations import Instantiation
 from envtool.plan.gather import Gatherer
-from envtool.plan.instantiate import (
-    Instantiation,
-    add_environment,
-    add_packages,
-)
+from envtool.plan.instantiate import add_environment, add_packages
 from envtool.plan.system import add_system
 from envtool.values import value
 

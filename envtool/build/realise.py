@@ -9,7 +9,7 @@ from envtool.build.builders.table import build
 from envtool.build.missing import Derivations, missing
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
-from envtool.plan.instantiate import ENVIRONMENT, INTERPRETER
+from envtool.plan.derivations import ENVIRONMENT, INTERPRETER
 from envtool.reporting import Reporter
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from envtool.build.worker import Workers
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.sharing.sharing import older_versions
-from envtool.plan.instantiate import BUILD, FETCH, UNPACK
+from envtool.plan.derivations import BUILD, FETCH, UNPACK
 from envtool.values import replace
 
 FETCHERS = 8

@@ -23,7 +23,7 @@ from envtool.machine.store import Store
 from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
 from envtool.plan.completeness import Need
 from envtool.plan.debian.pinning import open_universe, pin_all
-from envtool.plan.instantiate import Instantiation
+from envtool.plan.derivations import Instantiation
 from envtool.plan.interpreters import data_of
 from envtool.reporting import Reporter
 from envtool.sources.binaries import read_file

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from envtool.errors import InterpreterError
 from envtool.formats.locked import Pins
 from envtool.machine.settings import Settings
-from envtool.plan.instantiate import Instantiation, add_interpreter
+from envtool.plan.derivations import Instantiation
+from envtool.plan.instantiate import add_interpreter
 from envtool.sources.interpreter import Interpreter, find, satisfies
 from envtool.values import value
 

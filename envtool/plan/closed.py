@@ -12,7 +12,7 @@ from envtool.formats.locked import Pins
 from envtool.formats.nix.derivation import Output
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
-from envtool.plan.instantiate import (
+from envtool.plan.derivations import (
     DEBIAN_INTERPRETER,
     FETCH,
     LIBRARIES,

@@ -12,7 +12,7 @@ from envtool.errors import FormatError
 from envtool.formats.digest import sha256
 from envtool.formats.lock_blocks import find_block, is_plain
 from envtool.formats.nix.storepath import StorePath
-from envtool.plan.instantiate import VERSIONS, Known
+from envtool.plan.derivations import VERSIONS, Known
 from envtool.values import asdict, value
 
 if TYPE_CHECKING:

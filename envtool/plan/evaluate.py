@@ -15,14 +15,9 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
 from envtool.plan import entries
 from envtool.plan.answer import Answer
+from envtool.plan.derivations import Instantiation, Known
 from envtool.plan.evaluations import Planned, memory, recall, remember
-from envtool.plan.instantiate import (
-    Instantiation,
-    Known,
-    Selected,
-    add_environment,
-    add_packages,
-)
+from envtool.plan.instantiate import Selected, add_environment, add_packages
 from envtool.values import replace, value
 
 if TYPE_CHECKING:

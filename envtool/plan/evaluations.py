@@ -9,7 +9,7 @@ from envtool.errors import FormatError
 from envtool.formats.digest import sha256
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
-from envtool.plan.instantiate import VERSIONS, Known
+from envtool.plan.derivations import VERSIONS, Known
 from envtool.sources.interpreter import Interpreter
 from envtool.values import asdict, value
 

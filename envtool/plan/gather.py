@@ -16,7 +16,8 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.formats.selection import select
 from envtool.machine.local import fingerprint
 from envtool.machine.store import Store
-from envtool.plan.instantiate import Selected, store_name
+from envtool.plan.derivations import store_name
+from envtool.plan.instantiate import Selected
 from envtool.sources.interpreter import Interpreter, marker_environment, tags
 from envtool.values import replace, value
 

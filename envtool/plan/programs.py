@@ -7,13 +7,7 @@ place of such a wheel, a local object in which its programs ask for the interpre
 from collections.abc import Sequence
 
 from envtool.formats.nix.storepath import StorePath
-from envtool.plan.instantiate import (
-    LOCAL,
-    LOCAL_PROGRAMS,
-    Instantiation,
-    derivation,
-    store_name,
-)
+from envtool.plan.derivations import LOCAL, LOCAL_PROGRAMS, Instantiation, derivation, store_name
 from envtool.sources.interpreter import Interpreter
 
 __all__ = ["add_programs"]

@@ -12,7 +12,7 @@ from envtool.formats.locked import LockedSystem
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.settings import Settings
 from envtool.plan.closed import add_deb_file
-from envtool.plan.instantiate import DEBIAN_ROOT, Instantiation, derivation
+from envtool.plan.derivations import DEBIAN_ROOT, Instantiation, derivation
 from envtool.plan.interpreters import ALIASES
 from envtool.values import replace
 

@@ -17,7 +17,8 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.plan.instantiate import Instantiation, Selected, instantiate
+from envtool.plan.derivations import Instantiation
+from envtool.plan.instantiate import Selected, instantiate
 from envtool.reporting import SilentReporter
 from envtool.sources.interpreter import Interpreter, find
 

@@ -23,7 +23,8 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.mending.verify import verify
 from envtool.machine.store import Store
-from envtool.plan.instantiate import FETCH, UNPACK, Instantiation, Selected, instantiate
+from envtool.plan.derivations import FETCH, UNPACK, Instantiation
+from envtool.plan.instantiate import Selected, instantiate
 from envtool.reporting import Reporter, SilentReporter, Step
 from envtool.sources.interpreter import Interpreter
 from envtool.values import replace

@@ -18,18 +18,17 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.plan import instantiate as room
-from envtool.plan.instantiate import (
+from envtool.plan.derivations import (
     ENVIRONMENT,
     FETCH,
     INTERPRETER,
     LOCAL,
     UNPACK,
+    VERSIONS,
     Instantiation,
-    Selected,
-    instantiate,
     store_name,
 )
+from envtool.plan.instantiate import Selected, instantiate
 from envtool.reporting import SilentReporter
 from envtool.sources.interpreter import Interpreter, find
 from envtool.values import replace
@@ -140,7 +139,7 @@ def test_another_version_of_a_builder_changes_its_outputs_and_their_users(
     monkeypatch: pytest.MonkeyPatch, builder: str, changed: set[str]
 ) -> None:
     one = instantiate("demo", PACKAGES, PYTHON)
-    monkeypatch.setitem(room.VERSIONS, builder, "next")
+    monkeypatch.setitem(VERSIONS, builder, "next")
     other = instantiate("demo", PACKAGES, PYTHON)
     kinds = (FETCH, UNPACK, INTERPRETER, ENVIRONMENT)
     assert {kind for kind in kinds if outputs(one, kind) != outputs(other, kind)} == changed

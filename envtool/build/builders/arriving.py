@@ -12,12 +12,7 @@ from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.store import Store
-from envtool.plan.instantiate import (
-    FETCH,
-    UNPACK,
-    UNPACK_DEB,
-    UNPACK_STANDALONE,
-)
+from envtool.plan.derivations import FETCH, UNPACK, UNPACK_DEB, UNPACK_STANDALONE
 from envtool.reporting import Step
 
 if TYPE_CHECKING:

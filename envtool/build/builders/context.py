@@ -14,9 +14,7 @@ from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.store import Store
-from envtool.plan.instantiate import (
-    LOCAL,
-)
+from envtool.plan.derivations import LOCAL
 from envtool.reporting import Reporter, Step
 from envtool.values import value
 

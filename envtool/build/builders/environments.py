@@ -10,10 +10,7 @@ from envtool.build.compose import Component, Pointer, Specification, compose
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.plan.instantiate import (
-    ENVIRONMENT,
-    SYSTEM_ROOT,
-)
+from envtool.plan.derivations import ENVIRONMENT, SYSTEM_ROOT
 from envtool.reporting import Step
 
 __all__ = ["BUILDERS"]

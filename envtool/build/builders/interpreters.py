@@ -8,7 +8,7 @@ from envtool.build.builders.context import ABOUT, Builder, Context, closure, pla
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.plan.instantiate import (
+from envtool.plan.derivations import (
     DEBIAN_INTERPRETER,
     DEBIAN_ROOT,
     INTERPRETER,

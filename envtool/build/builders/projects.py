@@ -9,7 +9,7 @@ from envtool.errors import SandboxError
 from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.plan.instantiate import BUILD, SYSTEM_ROOT
+from envtool.plan.derivations import BUILD, SYSTEM_ROOT
 from envtool.reporting import Step
 
 if TYPE_CHECKING:

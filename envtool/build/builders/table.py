@@ -8,7 +8,7 @@ from envtool.formats.nix.derivation import Derivation
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
 from envtool.machine.disk import disk_errors
-from envtool.plan.instantiate import (
+from envtool.plan.derivations import (
     BUILD,
     DEBIAN_INTERPRETER,
     DEBIAN_ROOT,

@@ -26,7 +26,8 @@ from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.mending.verify import verify
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.plan.instantiate import Instantiation, Selected, instantiate
+from envtool.plan.derivations import Instantiation
+from envtool.plan.instantiate import Selected, instantiate
 from envtool.reporting import SilentReporter, Step
 from envtool.sources.interpreter import find
 

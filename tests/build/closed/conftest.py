@@ -21,7 +21,8 @@ from envtool.plan.closed import (
     add_closed_interpreter,
     describe,
 )
-from envtool.plan.instantiate import Instantiation, Selected, add_environment, add_packages
+from envtool.plan.derivations import Instantiation
+from envtool.plan.instantiate import Selected, add_environment, add_packages
 from envtool.plan.interpreters import pin_interpreter
 from envtool.plan.resolve import resolve
 from envtool.reporting import SilentReporter

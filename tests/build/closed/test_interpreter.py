@@ -12,7 +12,7 @@ from envtool.errors import SandboxError
 from envtool.machine import sandbox
 from envtool.machine.sandbox import Sandbox, View
 from envtool.plan.closed import add_closed_interpreter
-from envtool.plan.instantiate import Instantiation
+from envtool.plan.derivations import Instantiation
 from envtool.sources.probe import Prober
 
 if TYPE_CHECKING:
