@@ -154,8 +154,8 @@ def _project(session: Session, path: str) -> "Project":
 def _run_init(session: Session, arguments: Namespace) -> int:
     import sys
 
-    from envtool.formats.declarations.declaration import parse
     from envtool.formats.declarations.edit import replace_declaration
+    from envtool.formats.declarations.reading import parse
     from envtool.formats.declarations.template import template
     from envtool.machine import project as projects
 

@@ -140,7 +140,7 @@ def _files(session: Session, arguments: Namespace) -> int:
 
 def _declared(session: Session) -> tuple[Sequence[str], str | None]:
     """Return the suites and the index of the declaration, as far as there is one."""
-    from envtool.formats.declarations.declaration import parse
+    from envtool.formats.declarations.reading import parse
     from envtool.machine.project import read_text
 
     try:

@@ -31,7 +31,7 @@ def made_up(settings: "Settings", requirements: Sequence[str], system: Sequence[
     text = _text(requirements, system)
     path = f"{_folder(settings, text)}/envtool.toml"
     if not os.path.exists(path):
-        from envtool.formats.declarations.declaration import parse
+        from envtool.formats.declarations.reading import parse
 
         parse(text, path="-p" if requirements else "--system", kind="envtool.toml")
         _write(path, text)
@@ -46,8 +46,8 @@ def made_up_notebook(settings: "Settings", cell: str) -> str:
     """
     path = f"{_folder(settings, cell)}/cell.ipynb"
     if not os.path.exists(path):
-        from envtool.formats.declarations.declaration import parse
         from envtool.formats.declarations.notebook import EMPTY, with_code_cell_before
+        from envtool.formats.declarations.reading import parse
 
         text = with_code_cell_before(EMPTY, 1, cell)
         parse(text, path="the cell", kind="notebook-cell")

@@ -120,7 +120,7 @@ def read(path: str, kind: "Kind", environment: str = "default") -> "Declaration"
 
     :raises DeclarationError: the file cannot be read, or with all its faults.
     """
-    from envtool.formats.declarations.declaration import parse
+    from envtool.formats.declarations.reading import parse
 
     return parse(read_text(path), path=path, kind=kind, environment=environment)
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envtool.errors import LockError
-from envtool.formats.declarations.declaration import Declaration, parse
+from envtool.formats.declarations.declaration import Declaration
+from envtool.formats.declarations.reading import parse
 from envtool.formats.lock_head import Head, read_head, read_pinned, read_system
 from envtool.formats.locked import Pins
 from envtool.machine import project as projects

@@ -12,7 +12,8 @@ import pexpect
 import pytest
 
 from envtool.build.generation import add_generation
-from envtool.formats.declarations.declaration import lock_digest, parse
+from envtool.formats.declarations.declaration import lock_digest
+from envtool.formats.declarations.reading import parse
 from envtool.formats.generation import Package, Record
 from envtool.machine.consent import Consent
 from envtool.machine.project import Project

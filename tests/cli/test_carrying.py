@@ -12,7 +12,7 @@ import uv
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from envtool.formats.declarations.declaration import parse
+from envtool.formats.declarations.reading import parse
 
 
 @pytest.fixture

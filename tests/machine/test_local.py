@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import DeclarationError
-from envtool.formats.declarations.declaration import lock_digest, parse
+from envtool.formats.declarations.declaration import lock_digest
+from envtool.formats.declarations.reading import parse
 from envtool.machine import local
 
 DECLARATION = """\

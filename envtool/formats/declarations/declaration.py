@@ -1,26 +1,60 @@
-"""What the user asks for, from any of the places it may be written.
+"""What the user asks for, as a value: one environment, wherever it is written.
 
-`parse` reads one file's text into a `Declaration`: the values of one environment, with groups,
-extras and the named environment's own table already joined in.
+`envtool.formats.declarations.reading` makes it of a file's text.
 """
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from envtool.formats.declarations.schema import MAIN, KernelChoice, PathSource, SystemChoice
 from envtool.values import asdict, value
 
 __all__ = [
+    "MAIN",
     "Declaration",
     "KernelChoice",
     "Kind",
     "PathSource",
     "SystemChoice",
     "lock_digest",
-    "parse",
 ]
 
 Kind = Literal["envtool.toml", "pyproject.toml", "script", "notebook-cell", "notebook-metadata"]
+
+
+@value
+class PathSource:
+    """A requirement satisfied by a directory or archive beside the declaration."""
+
+    path: str
+    """Relative to the declaration's folder, or absolute."""
+    editable: bool
+
+
+@value
+class KernelChoice:
+    """How the environment shows itself to Jupyter; its presence adds ipykernel to the lock."""
+
+    name: str | None
+    """Kernelspec name; None means the environment's own name."""
+    display_name: str | None
+
+
+MAIN = ("main",)
+"""The components of a suite that are meant where none are named."""
+
+
+@value
+class SystemChoice:
+    """The packages of Debian that make the environment's /usr."""
+
+    packages: tuple[str, ...]
+    """Names, or such as `git (>= 1:2.39)`; sorted."""
+    suite: str | None
+    """None: Debian's stable."""
+    allowed: tuple[str, ...]
+    """Names of packages whose maintainer scripts may fail; sorted."""
+    components: tuple[str, ...] = MAIN
+    """Parts of the suite, such as `main` and `contrib`; sorted."""
 
 
 @value
@@ -71,40 +105,6 @@ class Declaration:
         """The suites of Debian that are named, the best first."""
         suite = (self.interpreter or "").partition("/")[2]
         return (suite,) if suite else ()
-
-
-def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> Declaration:
-    """Read a declaration out of the whole text of its file.
-
-    `path` is absolute: it stands in the faults, and its folder's or its own name is the default
-    name. Of a notebook the text is the .ipynb's JSON.
-
-    :raises DeclarationError: with all faults of the file.
-    """
-    # Lazily, so that whoever only needs the values does not pay for the reader.
-    from envtool.formats.declarations.reading import read_wish
-
-    wish = read_wish(text, path=path, kind=kind, environment=environment)
-    return Declaration(
-        path=path,
-        kind=kind,
-        name=wish.name,
-        environment=environment,
-        python=wish.python,
-        requirements=wish.requirements,
-        sources=tuple(sorted(wish.sources.items())),
-        index=wish.settings.index,
-        exclude_newer=wish.settings.exclude_newer,
-        sdists=wish.settings.sdists,
-        collisions=wish.settings.collisions,
-        interpreter=wish.interpreter,
-        libraries=wish.settings.libraries,
-        host_drivers=wish.settings.host_drivers,
-        system=wish.system,
-        variables=tuple(sorted(wish.variables.items())),
-        hook=wish.settings.hook,
-        kernel=wish.kernel,
-    )
 
 
 def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""From the text of a file to the wish of one environment, for each kind of declaration.
+"""From the text of a file to the declaration of one environment, for each kind of file.
 
 Each kind is brought to the same `_Base` first: what the default environment has. The named
 environment's table is then joined onto it.
@@ -7,48 +7,27 @@ environment's table is then joined onto it.
 import os.path
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from envtool.formats.declarations.checked import Faults, Place, Table, near
+from envtool.formats.declarations.declaration import Declaration, KernelChoice, Kind, PathSource
 from envtool.formats.declarations.documents import read_document
 from envtool.formats.declarations.groups import Extras, Groups
 from envtool.formats.declarations.requirement import NAME, name_of, normalised
 from envtool.formats.declarations.schema import (
     SETTINGS_KEYS,
     EnvironmentTable,
-    KernelChoice,
-    PathSource,
     Settings,
-    SystemChoice,
     read_requirements,
     read_settings,
     read_specifier,
 )
 from envtool.values import replace, value
 
-if TYPE_CHECKING:
-    from envtool.formats.declarations.declaration import Kind
-
-__all__ = ["Wish", "read_wish"]
+__all__ = ["parse"]
 
 _BASE_ALONE = EnvironmentTable(
     base=True, dependencies=(), groups=(), python=None, interpreter=None, variables={}, kernel=None
 )
-
-
-@value
-class Wish:
-    """What one environment of a file asks for."""
-
-    name: str
-    python: str | None
-    interpreter: str | None
-    system: SystemChoice | None
-    requirements: tuple[str, ...]
-    sources: Mapping[str, PathSource]
-    variables: Mapping[str, str]
-    kernel: KernelChoice | None
-    settings: Settings
 
 
 @value
@@ -68,8 +47,11 @@ class _Base:
     """Requirements in groups and extras that this environment has no use for, unexamined."""
 
 
-def read_wish(text: str, *, path: str, kind: "Kind", environment: str) -> Wish:
-    """Return the wish of one environment.
+def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> Declaration:
+    """Read a declaration out of the whole text of its file.
+
+    `path` is absolute: it stands in the faults, and its folder's or its own name is the default
+    name. Of a notebook the text is the .ipynb's JSON.
 
     :raises DeclarationError: with all faults of the file.
     """
@@ -77,13 +59,13 @@ def read_wish(text: str, *, path: str, kind: "Kind", environment: str) -> Wish:
     faults = Faults()
     root = Table(document.values, document.place, faults)
     base = _BASES[kind](root, _naming(text, path) if kind.startswith("notebook") else path)
-    wish = _joined(base, environment)
+    declaration = _joined(base, path=path, kind=kind, environment=environment)
     if faults.found:
         raise faults.located(document.file, document.line_of)
-    if kind.startswith("notebook") and wish.kernel is None:
+    if kind.startswith("notebook") and declaration.kernel is None:
         # A notebook runs in a kernel, whether it says so or not.
-        return replace(wish, kernel=KernelChoice(None, None))
-    return wish
+        return replace(declaration, kernel=KernelChoice(None, None))
+    return declaration
 
 
 def _envtool_base(root: Table, path: str, name: str | None = None) -> _Base:
@@ -243,7 +225,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "project"
 
 
-def _joined(base: _Base, environment: str) -> Wish:
+def _joined(base: _Base, *, path: str, kind: Kind, environment: str) -> Declaration:
     own = {name: _own_requirements(base, env) for name, env in base.settings.environments.items()}
     chosen = _chosen(base, environment)
     asked = [*(base.requirements if chosen.base else ()), *own.get(environment, ())]
@@ -254,23 +236,32 @@ def _joined(base: _Base, environment: str) -> Wish:
     ]
     _check_sources(base, everything)
     names = {name_of(requirement) for requirement in asked}
-    written = {name: source for name, (_, source) in base.settings.sources.items()}
-    kernel = base.settings.kernel
+    settings = base.settings
+    written = {name: source for name, (_, source) in settings.sources.items()}
+    sources = {**base.project, **written}
+    kernel = settings.kernel
     if kernel is not None and environment != "default":
         # The base's names are the base's: two kernelspecs of one name would hide each other.
         kernel = KernelChoice(None, None)
-    return Wish(
+    return Declaration(
+        path=path,
+        kind=kind,
         name=base.name,
+        environment=environment,
         python=chosen.python or base.python,
-        interpreter=chosen.interpreter or base.settings.interpreter,
-        system=base.settings.system if chosen.base else None,
         requirements=tuple(dict.fromkeys(asked)),
-        sources={
-            name: source for name, source in {**base.project, **written}.items() if name in names
-        },
-        variables={**base.settings.variables, **chosen.variables},
+        sources=tuple(sorted(item for item in sources.items() if item[0] in names)),
+        index=settings.index,
+        exclude_newer=settings.exclude_newer,
+        sdists=settings.sdists,
+        collisions=settings.collisions,
+        interpreter=chosen.interpreter or settings.interpreter,
+        libraries=settings.libraries,
+        host_drivers=settings.host_drivers,
+        system=settings.system if chosen.base else None,
+        variables=tuple(sorted({**settings.variables, **chosen.variables}.items())),
+        hook=settings.hook,
         kernel=chosen.kernel or kernel,
-        settings=base.settings,
     )
 
 
@@ -316,7 +307,7 @@ def _strings_below(value: object) -> Iterator[str]:
             yield from _strings_below(below)
 
 
-_BASES: Mapping["Kind", Callable[[Table, str], _Base]] = {
+_BASES: Mapping[Kind, Callable[[Table, str], _Base]] = {
     "envtool.toml": _envtool_base,
     "pyproject.toml": _pyproject_base,
     "script": _inline_base,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from envtool.formats.declarations.checked import Place, Table, near
+from envtool.formats.declarations.declaration import MAIN, KernelChoice, PathSource, SystemChoice
 from envtool.formats.declarations.requirement import (
     NAME,
     normalised,
@@ -20,10 +21,7 @@ __all__ = [
     "ENVIRONMENT_NAME",
     "SETTINGS_KEYS",
     "EnvironmentTable",
-    "KernelChoice",
-    "PathSource",
     "Settings",
-    "SystemChoice",
     "lock_word",
     "read_requirements",
     "read_settings",
@@ -77,42 +75,6 @@ _PINNED = {
     "LD_AUDIT": "it would put other libraries before the environment's own",
     "VIRTUAL_ENV": "the environment is immutable, and tools would write to it",
 }
-
-
-@value
-class PathSource:
-    """A requirement satisfied by a directory or archive beside the declaration."""
-
-    path: str
-    """Relative to the declaration's folder, or absolute."""
-    editable: bool
-
-
-@value
-class KernelChoice:
-    """How the environment shows itself to Jupyter; its presence adds ipykernel to the lock."""
-
-    name: str | None
-    """Kernelspec name; None means the environment's own name."""
-    display_name: str | None
-
-
-MAIN = ("main",)
-"""The components of a suite that are meant where none are named."""
-
-
-@value
-class SystemChoice:
-    """The packages of Debian that make the environment's /usr."""
-
-    packages: tuple[str, ...]
-    """Names, or such as `git (>= 1:2.39)`; sorted."""
-    suite: str | None
-    """None: Debian's stable."""
-    allowed: tuple[str, ...]
-    """Names of packages whose maintainer scripts may fail; sorted."""
-    components: tuple[str, ...] = MAIN
-    """Parts of the suite, such as `main` and `contrib`; sorted."""
 
 
 @value

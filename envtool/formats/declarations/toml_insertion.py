@@ -14,7 +14,7 @@ from envtool.formats.declarations.toml_arrays import quoted
 from envtool.formats.declarations.toml_lines import scan
 
 if TYPE_CHECKING:
-    from envtool.formats.declarations.schema import PathSource
+    from envtool.formats.declarations.declaration import PathSource
 
 __all__ = ["insert_array", "insert_source"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from envtool.build import bytecode
 from envtool.build.realise import realise
-from envtool.formats.declarations.declaration import parse
+from envtool.formats.declarations.reading import parse
 from envtool.formats.nix.storepath import StorePath
 from envtool.formats.selection import select
 from envtool.machine.debian.archive import open_archive

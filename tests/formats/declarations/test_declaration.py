@@ -14,8 +14,8 @@ from envtool.formats.declarations.declaration import (
     Kind,
     PathSource,
     lock_digest,
-    parse,
 )
+from envtool.formats.declarations.reading import parse
 from envtool.formats.declarations.toml_lines import scan
 from envtool.values import replace
 

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envtool.errors import DeclarationError
-from envtool.formats.declarations.declaration import Kind, PathSource, parse
+from envtool.formats.declarations.declaration import Kind, PathSource
 from envtool.formats.declarations.edit import add_requirements, remove_requirements, template
+from envtool.formats.declarations.reading import parse
 
 # A busy machine is no fault of the code under test.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,8 +1,9 @@
 import pytest
 
 from envtool.errors import DeclarationError
-from envtool.formats.declarations.declaration import Declaration, KernelChoice, parse
+from envtool.formats.declarations.declaration import Declaration, KernelChoice
 from envtool.formats.declarations.inline import find_block, with_content
+from envtool.formats.declarations.reading import parse
 
 # The example of PEP 723, with a table of ours.
 SCRIPT = """\

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from envtool.errors import DeclarationError
-from envtool.formats.declarations.declaration import KernelChoice, Kind, parse
+from envtool.formats.declarations.declaration import KernelChoice, Kind
 from envtool.formats.declarations.notebook import declaration_block, kind_of, lock_text, with_lock
+from envtool.formats.declarations.reading import parse
 
 # A busy machine is no fault of the code under test.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

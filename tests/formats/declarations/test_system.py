@@ -3,7 +3,8 @@
 import pytest
 
 from envtool.errors import DeclarationError
-from envtool.formats.declarations.declaration import Declaration, SystemChoice, lock_digest, parse
+from envtool.formats.declarations.declaration import Declaration, SystemChoice, lock_digest
+from envtool.formats.declarations.reading import parse
 
 
 def declared(text: str, environment: str = "default") -> Declaration:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from envtool.errors import DeclarationError
-from envtool.formats.declarations.declaration import Kind, parse
+from envtool.formats.declarations.declaration import Kind
 from envtool.formats.declarations.edit import remove_requirements
+from envtool.formats.declarations.reading import parse
 from envtool.formats.declarations.system_edit import add_system_packages, remove_system_packages
 
 TOML = """\
