@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from envtool.formats.declarations.checked import Place, Table, near
-from envtool.formats.declarations.declaration import MAIN, KernelChoice, PathSource, SystemChoice
+from envtool.formats.declarations.declaration import KernelChoice, PathSource, SystemChoice
 from envtool.formats.declarations.requirement import (
     NAME,
     normalised,
@@ -58,8 +58,6 @@ _INDEX = r"(?:https?://[^\s/?#]+|file:///)\S*"
 _SONAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.so(?:\.[A-Za-z0-9_.+-]+)?"
 _SOURCES = ("host", "debian", "standalone", "closed")
 _INTERPRETER = r"host|standalone|closed|debian(?:/[a-z0-9][a-z0-9.+-]*)?"
-_SUITE = r"[a-z0-9][a-z0-9.+-]*"
-DEBIAN_PACKAGE = r"[a-z0-9][a-z0-9+.-]+(?: \((?:<<|<=|=|>=|>>) [^\s()]+\))?"
 _PINNED = {
     "PATH": "envtool leads it with the environment's programs",
     "PYTHONPATH": "envtool pins it, so that only the environment's packages are importable",
@@ -323,44 +321,15 @@ def _system(table: Table) -> SystemChoice | None:
     system = table.table("system")
     if system is None:
         return None
-    system.refuse_unknown(("packages", "suite", "components", "allow-failures"))
-    suite = system.string("suite", example="trixie")
-    if suite is not None and not re.fullmatch(_SUITE, suite):
-        system.fault("suite", f"'{suite}' is not the name of a suite of Debian, such as trixie")
-    packages = _debian_names(system, "packages")
-    if not packages and "packages" not in system.values:
-        system.fault("packages", 'is missing: packages = ["graphviz"]')
+    from envtool.formats.declarations.system_table import read_system
+
     if str(table.values.get("interpreter", "")) == "host":
         table.fault(
             "interpreter",
             "the host's interpreter cannot run where /usr is of [system] packages; "
             'write "debian", or leave the key out',
         )
-    allowed, components = _debian_names(system, "allow-failures"), _components(system)
-    return SystemChoice(packages, suite, allowed, components) if packages else None
-
-
-def _components(system: Table) -> tuple[str, ...]:
-    found = set()
-    for place, name in system.strings("components"):
-        found.add(name)
-        if not re.fullmatch(_SUITE, name):
-            message = f"'{name}' is not the name of a part of a suite, such as main or contrib"
-            system.faults.add(place, message)
-    if not found and "components" in system.values:
-        system.fault("components", 'is empty: components = ["main", "contrib"]')
-    return tuple(sorted(found)) or MAIN
-
-
-def _debian_names(table: Table, key: str) -> tuple[str, ...]:
-    found = set()
-    for place, name in table.strings(key):
-        if re.fullmatch(DEBIAN_PACKAGE, name):
-            found.add(name)
-        else:
-            message = f"'{name}' is not the name of a package of Debian: a-z, 0-9 and +.- only"
-            table.faults.add(place, message)
-    return tuple(sorted(found))
+    return read_system(system)
 
 
 def _environments(table: Table) -> dict[str, EnvironmentTable]:
