@@ -16,8 +16,10 @@ import json
 import lzma
 import os
 import re
+import shutil
 import socket
 import stat
+import subprocess
 import tarfile
 import threading
 import zipfile
@@ -25,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,7 +38,8 @@ import pytest
 from pysequoia import SignatureMode, Tsk, sign
 
 from envtool.errors import SandboxError
-from envtool.machine.sandbox import require
+from envtool.machine import sandbox
+from envtool.machine.sandbox import Sandbox, View, require
 from envtool.machine.settings import load
 from envtool.sources.debian.signature import Key, read_keys
 from envtool.workspace.workspace import Workspace
@@ -57,6 +61,7 @@ Behaviour = Literal["ok", "drop", "pause", "stall", "truncate"] | int
 never; half of the body; with a status."""
 
 
+@cache
 def _has_sandbox() -> bool:
     try:
         require(os.environ.get("PATH", os.defpath))
@@ -65,8 +70,31 @@ def _has_sandbox() -> bool:
     return True
 
 
+@cache
+def _can_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
 # Where the machine gives no sandbox, source packages are built without one.
 os.environ["ENVTOOL_SANDBOX"] = "auto" if _has_sandbox() else "off"
+_NEEDS: Mapping[str, tuple[Callable[[], bool], str]] = {
+    "namespaces": (_has_sandbox, "this machine denies namespaces"),
+    "mounts": (_can_mount, "this machine denies mounting in a namespace"),
+}
+"""By marker: what it asks of the machine, and what is said where that is not so."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Leave out what is marked as needing what this machine does not give."""
+    for item in items:
+        for marker, (is_given, otherwise) in _NEEDS.items():
+            if item.get_closest_marker(marker) and not is_given():
+                item.add_marker(pytest.mark.skip(reason=otherwise))
+
+
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -208,6 +236,29 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
         return path
 
     return make
+
+
+class EmptyRoot(Protocol):
+    """Return what a program prints where only a store, /proc, /dev and /tmp are."""
+
+    def __call__(self, store: str, program: str | Path, *words: str) -> str: ...
+
+
+@pytest.fixture
+def empty_root(tmp_path: Path) -> EmptyRoot:
+    """Run programs in an empty root; a test that does is marked as one that needs namespaces."""
+
+    def run(store: str, program: str | Path, *words: str) -> str:
+        bwrap = require(os.environ["PATH"])
+        inside = Sandbox((View(store),), {"HOME": "/tmp"}, "/tmp")
+        with open(tmp_path / "output", "w+b") as output:
+            status = sandbox.run(bwrap, inside, [str(program), *words], output=output)
+            output.seek(0)
+            said = output.read().decode()
+        assert status == 0, said
+        return said.strip()
+
+    return run
 
 
 class MakeSdist(Protocol):

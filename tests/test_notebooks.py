@@ -3,7 +3,6 @@
 The quickstart is run from a clean clone (test_docs.py).
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,16 @@ from typing import Any
 import nbformat as untyped
 import pytest
 
-from envtool.errors import SandboxError
 from envtool.formats.notebooks.comparing import Tolerance
 from envtool.kernel.headless import run_notebook
 from envtool.kernel.preparing import Wanted
 from envtool.kernel.verifying import verify_notebooks
-from envtool.machine import sandbox
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 nbformat: Any = untyped
 FOLDER = Path(__file__).parent.parent / "notebooks"
 EXAMPLES = sorted(FOLDER.glob("*.ipynb"))
-
-
-def has_namespaces() -> bool:
-    try:
-        sandbox.require(os.environ.get("PATH", os.defpath))
-    except SandboxError:
-        return False
-    return True
-
-
-IN_NAMESPACES = pytest.mark.skipif(not has_namespaces(), reason="this machine denies namespaces")
 
 
 def read(path: Path) -> Any:
@@ -113,7 +99,7 @@ def test_data_are_those_of_the_hash(run: Any) -> None:
     assert text_of(copy, "use").startswith("The water is warmest in August: 17.9 °C.\n")
 
 
-@IN_NAMESPACES
+@pytest.mark.namespaces
 def test_a_program_of_debian_draws_for_python(run: Any) -> None:
     copy = run("system-package")
     web, ladder = (
@@ -130,7 +116,7 @@ def test_a_program_of_debian_draws_for_python(run: Any) -> None:
     "name",
     [
         "generations",
-        pytest.param("system-package", marks=IN_NAMESPACES),
+        pytest.param("system-package", marks=pytest.mark.namespaces),
     ],
 )
 def test_an_example_comes_out_the_same_again(

@@ -421,11 +421,6 @@ def test_commit_that_cannot_be_had_is_gits_to_explain(room: Room) -> None:
     assert room.mine.as_uri() in caught.value.message
 
 
-needs_sandbox = pytest.mark.skipif(
-    os.environ["ENVTOOL_SANDBOX"] == "off", reason="this machine gives no sandbox"
-)
-
-
 def probing(code: str) -> dict[str, str]:
     """Return the files of a project whose back end runs `code` before it builds."""
     lines = "".join(f"    {line}\n" for line in code.splitlines())
@@ -433,7 +428,7 @@ def probing(code: str) -> dict[str, str]:
     return {**mine(OWN_BACK_END), "mine/backend.py": back_end}
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -461,7 +456,7 @@ def test_build_is_shut_in(room: Room, tmp_path: Path, code: str, said: str | Non
     assert "the user's own" not in caught.value.message
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_editable_build_sees_its_own_folder_and_no_other_of_the_user(
     room: Room, tmp_path: Path
 ) -> None:

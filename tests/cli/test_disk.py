@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +9,7 @@ from typing import Any
 
 import pytest
 
-
-def can_mount() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    tried = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
-
-
-pytestmark = pytest.mark.skipif(not can_mount(), reason="file systems are mounted in a namespace")
+pytestmark = pytest.mark.mounts
 
 CHILD = Path(__file__).parent / "children/disk.py"
 READ = [

@@ -25,14 +25,7 @@ def test_killed_operations_lose_nothing_that_was_valid(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def can_mount() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    tried = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not can_mount(), reason="a small file system is mounted in a namespace")
+@pytest.mark.mounts
 @pytest.mark.parametrize(
     ("limit", "size"),
     [("size=8m", 300_000), ("size=4m", 3_000), ("nr_inodes=150", 3_000), ("size=3m", 40_000)],

@@ -18,20 +18,8 @@ from envtool.machine.settings import load
 PATH = os.environ.get("PATH", os.defpath)
 
 
-def bwrap() -> str | None:
-    try:
-        return sandbox.require(PATH)
-    except SandboxError:
-        return None
-
-
-BWRAP = bwrap()
-needs_sandbox = pytest.mark.skipif(BWRAP is None, reason="this machine gives no sandbox")
-
-
 def perform(folder: Path, script: str, *, network: bool = False) -> tuple[int, str]:
     """Run a line of shell in a sandbox that may write to `folder`; its code and its output."""
-    assert BWRAP is not None
     inside = Sandbox(
         (*host_system(), View(str(folder), writable=True)),
         {"PATH": "/usr/bin:/bin", "HOME": sandbox.HOME},
@@ -39,7 +27,7 @@ def perform(folder: Path, script: str, *, network: bool = False) -> tuple[int, s
         network=network,
     )
     with open(folder / "output", "w+b") as output:
-        code = sandbox.run(BWRAP, inside, ["sh", "-c", script], output=output)
+        code = sandbox.run(sandbox.require(PATH), inside, ["sh", "-c", script], output=output)
         output.seek(0)
         return code, output.read().decode()
 
@@ -63,13 +51,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "room"
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_exit_code_and_both_outputs_come_out(folder: Path) -> None:
     assert perform(folder, "echo one; echo two >&2; exit 7") == (7, "one\ntwo\n")
     assert perform(folder, "kill -9 $$")[0] == 128 + signal.SIGKILL
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_it_writes_where_it_may_and_nowhere_else(folder: Path) -> None:
     code, said = perform(folder, "echo text > made; echo text > /usr/made || echo refused")
     assert code == 0
@@ -78,7 +66,7 @@ def test_it_writes_where_it_may_and_nowhere_else(folder: Path) -> None:
     assert os.stat(folder / "made").st_uid == os.getuid()
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_what_lies_beside_is_not_there(folder: Path) -> None:
     assert perform(folder, "ls ..")[1] == "room\n"
     home = os.path.expanduser("~")
@@ -87,25 +75,25 @@ def test_what_lies_beside_is_not_there(folder: Path) -> None:
     assert perform(folder, "ls -A /tmp | grep -v pytest")[1] == ""
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_variables_are_exactly_those_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", "secret")
     names = {line.partition("=")[0] for line in perform(folder, "env")[1].splitlines()}
     assert names <= {"PATH", "HOME", "PWD", "_", "SHLVL", "OLDPWD"}
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_the_user_is_the_same_on_every_machine(folder: Path) -> None:
     assert perform(folder, "id -u; id -g; hostname")[1] == "1000\n100\nlocalhost\n"
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_other_processes_are_out_of_sight(folder: Path) -> None:
     pids = [int(word) for word in perform(folder, "ls /proc | grep '^[0-9]'")[1].split()]
     assert max(pids) < 20
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_there_is_no_network_unless_asked_for(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -118,7 +106,7 @@ def test_there_is_no_network_unless_asked_for(folder: Path) -> None:
         assert perform(folder, connect, network=True)[0] == 0
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_what_is_left_running_ends_with_the_command(folder: Path) -> None:
     for _ in range(5):
         code, _ = perform(folder, "(sleep 1000; echo survived) & exit 0")
@@ -126,7 +114,7 @@ def test_what_is_left_running_ends_with_the_command(folder: Path) -> None:
         assert not is_running("echo survived")
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_killing_the_caller_ends_all_that_runs_inside(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]);"
@@ -144,7 +132,7 @@ def test_killing_the_caller_ends_all_that_runs_inside(folder: Path) -> None:
         pass
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_links_of_the_host_system_stay_links(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -160,9 +148,8 @@ def test_machine_without_bubblewrap_says_how_to_get_it(tmp_path: Path) -> None:
     assert caught.value.hint == "apt install bubblewrap"
 
 
-@pytest.mark.skipif(
-    BWRAP is None or shutil.which("unshare") is None, reason="needs namespaces to deny them in one"
-)
+@pytest.mark.namespaces
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="namespaces are denied in one")
 def test_denied_namespaces_name_the_setting(tmp_path: Path) -> None:
     code = (
         "import sys; from envtool.errors import SandboxError; from envtool.machine import sandbox\n"

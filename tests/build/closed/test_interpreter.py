@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envtool.errors import SandboxError
-from envtool.machine import sandbox
-from envtool.machine.sandbox import Sandbox, View
 from envtool.plan.closed import add_closed_interpreter
 from envtool.plan.derivations import Instantiation
 from envtool.sources.probe import Prober
 
 if TYPE_CHECKING:
     from build.closed.conftest import Closed
+    from conftest import EmptyRoot
 
 KERNEL = """
 from jupyter_client.manager import start_new_kernel
@@ -39,17 +37,6 @@ for line in open("/proc/self/maps"):
 """
 
 
-def bwrap() -> str | None:
-    try:
-        return sandbox.require(os.environ["PATH"])
-    except SandboxError:
-        return None
-
-
-BWRAP = bwrap()
-needs_sandbox = pytest.mark.skipif(BWRAP is None, reason="this machine gives no sandbox")
-
-
 def run(program: str | Path, *words: str, environ: Mapping[str, str] | None = None) -> str:
     """Return what a program prints; it finds no variables but these."""
     done = subprocess.run(
@@ -57,18 +44,6 @@ def run(program: str | Path, *words: str, environ: Mapping[str, str] | None = No
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def run_in_empty_root(closed: "Closed", program: str | Path, code: str, folder: Path) -> str:
-    """Return what Python code prints where only the store, /proc, /dev and /tmp are."""
-    assert BWRAP is not None
-    inside = Sandbox((View(closed.store.settings.store),), {"HOME": "/tmp"}, "/tmp")
-    with open(folder / "output", "w+b") as output:
-        status = sandbox.run(BWRAP, inside, [str(program), "-c", code], output=output)
-        output.seek(0)
-        text = output.read().decode().strip()
-    assert status == 0, text
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +116,10 @@ def test_its_program_cannot_be_started_with_the_loader_of_the_host(closed: "Clos
     assert not program.stat().st_mode & 0o111
 
 
-@needs_sandbox
-def test_starts_where_there_is_nothing_but_the_store(closed: "Closed", tmp_path: Path) -> None:
+@pytest.mark.namespaces
+def test_starts_where_there_is_nothing_but_the_store(
+    closed: "Closed", empty_root: "EmptyRoot"
+) -> None:
     code = (
         "import os, ssl, sqlite3, zoneinfo, distutils, ctypes.util\n"
         "assert not os.path.exists('/usr') and not os.path.exists('/lib64')\n"
@@ -150,15 +127,15 @@ def test_starts_where_there_is_nothing_but_the_store(closed: "Closed", tmp_path:
         " sqlite3.connect(':memory:').execute('select 6 * 7').fetchone()[0],"
         " zoneinfo.ZoneInfo('Europe/Berlin'))"
     )
-    said = run_in_empty_root(closed, closed.program, code, tmp_path)
+    said = empty_root(closed.store.settings.store, closed.program, "-c", code)
     assert said.splitlines()[-1] == "True 42 Europe/Berlin"
 
 
-@needs_sandbox
+@pytest.mark.namespaces
 def test_a_kernel_with_numpy_starts_where_there_is_nothing_but_the_store(
-    closed: "Closed", science: Path, tmp_path: Path
+    closed: "Closed", science: Path, empty_root: "EmptyRoot"
 ) -> None:
-    said = run_in_empty_root(closed, science / "bin/python", KERNEL, tmp_path)
+    said = empty_root(closed.store.settings.store, science / "bin/python", "-c", KERNEL)
     assert said.splitlines()[-1] == "6 (3, 11)"
 
 

@@ -18,7 +18,6 @@ import pytest
 
 from envtool.build.system.configuring import LIMIT
 from envtool.build.system.making import make
-from envtool.errors import SandboxError
 from envtool.machine import sandbox
 from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.mirrors import find_mirrors
@@ -30,16 +29,6 @@ from envtool.plan.debian.pinning import open_universe, pin_all
 
 Deb = tuple[str, str]
 """Path and file name."""
-
-
-def bwrap() -> str | None:
-    try:
-        return sandbox.require(os.environ["PATH"])
-    except SandboxError:
-        return None
-
-
-BWRAP = bwrap()
 
 
 class MakeDeb(Protocol):
@@ -135,13 +124,12 @@ def make_root(small: list[Deb], tmp_path: Path) -> Iterator[MakeRoot]:
     def build(
         *debs: Deb, name: str = "root", allowed: Sequence[str] = (), limit: int = LIMIT
     ) -> tuple[Path, list[str]]:
-        assert BWRAP is not None
         target = tmp_path / name
         made.append(target)
         told = make(
             [*small, *debs],
             str(target),
-            bwrap=BWRAP,
+            bwrap=sandbox.require(os.environ["PATH"]),
             log=str(tmp_path / "log"),
             allowed=frozenset(allowed),
             jobs=2,

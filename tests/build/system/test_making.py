@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envtool.errors import BuildError, SandboxError
+from envtool.errors import BuildError
 from envtool.formats.nix import nar
-from envtool.machine import sandbox
 from envtool.machine.metadata import canonicalise
 
 if TYPE_CHECKING:
     from build.system.conftest import MakeDeb, MakeRoot
 
-try:
-    sandbox.require(os.environ["PATH"])
-    HAS_SANDBOX = True
-except SandboxError:
-    HAS_SANDBOX = False
-pytestmark = pytest.mark.skipif(not HAS_SANDBOX, reason="this machine gives no sandbox")
+pytestmark = pytest.mark.namespaces
 
 
 def test_scripts_run_in_order_as_root_in_name_and_find_nothing_of_the_host(
