@@ -1,10 +1,12 @@
 """A home, a root and a project of their own, and the command line as a process."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +38,10 @@ GREETING = "hei"
 
 
 class Run(Protocol):
-    """Run the command line in the project, and return its end."""
+    """Run the command line in the project, and return its end.
+
+    `before` is called in its process; `within` are the words of a program that starts it.
+    """
 
     def __call__(
         self,
@@ -44,6 +49,7 @@ class Run(Protocol):
         cwd: Path | None = None,
         environ: Mapping[str, str] | None = None,
         before: Callable[[], None] | None = None,
+        within: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -91,9 +97,10 @@ def envtool(place: Place) -> Run:
         cwd: Path | None = None,
         environ: Mapping[str, str] | None = None,
         before: Callable[[], None] | None = None,
+        within: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*START, *words],
+            [*within, *START, *words],
             cwd=cwd or place.project,
             env={**place.environ, **(environ or {})},
             preexec_fn=before,
@@ -104,6 +111,39 @@ def envtool(place: Place) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def denied(envtool: Run) -> Run:
+    """Run the command line where namespaces are denied: in one, which says so."""
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare")
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    return partial(envtool, within=["unshare", "-Ur", "sh", "-c", script, "sh"])
+
+
+@pytest.fixture
+def declared() -> str:
+    """Return the declaration that `switched` is of; a module has its own."""
+    return DECLARATION
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root that the tests of a module fill together."""
+    return tmp_path_factory.mktemp("filled") / "root"
+
+
+@pytest.fixture
+def switched(declared: str, filled: Path, place: Place, envtool: Run) -> Run:
+    """Let the project be the declared one, from the host's index; its root is the filled one."""
+    place.root = filled
+    place.environ |= {"ENVTOOL_ROOT": str(filled)}
+    place.environ |= {key: text for key, text in os.environ.items() if key.startswith("PIP_")}
+    (place.project / "envtool.toml").write_text(declared)
+    ended = envtool("switch")
+    assert ended.returncode == 0, ended.stderr
+    return envtool
 
 
 class MakeGeneration(Protocol):

@@ -5,16 +5,13 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from envtool.errors import SandboxError
-from envtool.machine import sandbox
 
 if TYPE_CHECKING:
     from cli.conftest import Place, Run
@@ -30,7 +27,6 @@ packages = ["hello"]
 suite = "bookworm"
 """
 GPU = "\n[gpu]\nhost-drivers = true\n"
-START = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 CONNECT = """
 import os, socket, sys
 peer = socket.socket(socket.AF_UNIX)
@@ -61,33 +57,12 @@ COVERED = "/usr/local/games"
 """A folder that every Debian has and nobody fills; the host's driver is put there, for a while."""
 
 
-def has_namespaces() -> bool:
-    try:
-        sandbox.require(os.environ.get("PATH", os.defpath))
-    except SandboxError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not has_namespaces(), reason="this machine denies namespaces")
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root in which the environment was realised."""
-    return tmp_path_factory.mktemp("passing") / "root"
+pytestmark = pytest.mark.namespaces
 
 
 @pytest.fixture
-def system(filled: Path, place: "Place", envtool: "Run") -> "Run":
-    """Let the project be one with system packages; its root is the filled one."""
-    place.root = filled
-    place.environ |= {"ENVTOOL_ROOT": str(filled)}
-    place.environ |= {key: text for key, text in os.environ.items() if key.startswith("PIP_")}
-    (place.project / "envtool.toml").write_text(DECLARED)
-    ended = envtool("switch")
-    assert ended.returncode == 0, ended.stderr
-    return envtool
+def declared() -> str:
+    return DECLARED
 
 
 @contextmanager
@@ -120,7 +95,7 @@ def free_display() -> int:
     return next(n for n in range(500, 1000) if not os.path.lexists(f"{folder}/X{n}"))
 
 
-def test_a_display_of_x_is_reached_with_its_authority(system: "Run", place: "Place") -> None:
+def test_a_display_of_x_is_reached_with_its_authority(switched: "Run", place: "Place") -> None:
     authority = place.home / "authority"
     authority.write_text("cookie")
     number = free_display()
@@ -128,24 +103,24 @@ def test_a_display_of_x_is_reached_with_its_authority(system: "Run", place: "Pla
     path = f"/tmp/.X11-unix/X{number}"
     with server(path):
         words = ["python", "-c", CONNECT, path, "DISPLAY", "XAUTHORITY"]
-        ended = system("run", *words, environ=environ)
+        ended = switched("run", *words, environ=environ)
     assert ended.stdout == f"greetings :{number} {authority}\n", ended.stderr
-    assert system("run", "cat", str(authority), environ=environ).stdout == "cookie"
+    assert switched("run", "cat", str(authority), environ=environ).stdout == "cookie"
 
 
-def test_a_display_of_wayland_is_reached(system: "Run", place: "Place") -> None:
+def test_a_display_of_wayland_is_reached(switched: "Run", place: "Place") -> None:
     runtime = place.home / "run"
     runtime.mkdir()
     environ = {"WAYLAND_DISPLAY": "wayland-7", "XDG_RUNTIME_DIR": str(runtime)}
     path = str(runtime / "wayland-7")
     with server(path):
         words = ["python", "-c", CONNECT, path, "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"]
-        ended = system("run", *words, environ=environ)
+        ended = switched("run", *words, environ=environ)
     assert ended.stdout == f"greetings wayland-7 {runtime}\n", ended.stderr
 
 
 @pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="there is no ssh-agent")
-def test_the_agent_of_ssh_answers(system: "Run", place: "Place") -> None:
+def test_the_agent_of_ssh_answers(switched: "Run", place: "Place") -> None:
     path = str(place.home / "agent")
     with subprocess.Popen(
         ["ssh-agent", "-D", "-a", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -153,15 +128,15 @@ def test_the_agent_of_ssh_answers(system: "Run", place: "Place") -> None:
         assert agent.stdout is not None
         assert b"SSH_AUTH_SOCK" in agent.stdout.readline()
         try:
-            ended = system("run", "python", "-c", AGENT, environ={"SSH_AUTH_SOCK": path})
+            ended = switched("run", "python", "-c", AGENT, environ={"SSH_AUTH_SOCK": path})
         finally:
             agent.kill()
     # Its answer to "which keys": five bytes, of kind 12, no key.
     assert ended.stdout == "(5, 12, 0)\n", ended.stderr
 
 
-def test_devices_are_those_of_the_machine(system: "Run") -> None:
-    ended = system("run", "python", "-c", LISTING)
+def test_devices_are_those_of_the_machine(switched: "Run") -> None:
+    ended = switched("run", "python", "-c", LISTING)
     *listed, works = ended.stdout.splitlines()
     assert works == "True", ended.stderr
     devices = {line.split()[0]: int(line.split()[1]) for line in listed}
@@ -175,21 +150,22 @@ def test_devices_are_those_of_the_machine(system: "Run") -> None:
     assert {"null", "urandom", "shm"} <= shared
 
 
-def test_the_network_of_the_machine_is_reached(system: "Run") -> None:
+def test_the_network_of_the_machine_is_reached(switched: "Run") -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         code = f"import socket; socket.create_connection(('127.0.0.1', {port})); print('reached')"
-        assert system("run", "python", "-c", code).stdout == "reached\n"
-        refused = system("run", "--no-network", "python", "-c", code)
+        assert switched("run", "python", "-c", code).stdout == "reached\n"
+        refused = switched("run", "--no-network", "python", "-c", code)
         assert "refused" in refused.stderr
 
 
+@pytest.mark.mounts
 @pytest.mark.skipif(
     shutil.which("gcc") is None or not os.path.isdir(COVERED),
     reason="gcc makes what stands for a driver, a folder of /usr holds it",
 )
 def test_the_hosts_gpu_driver_is_reached_though_it_lies_in_usr(
-    system: "Run", place: "Place", tmp_path: Path
+    switched: "Run", place: "Place", tmp_path: Path
 ) -> None:
     folder = tmp_path / "driver"
     folder.mkdir()
@@ -198,17 +174,8 @@ def test_the_hosts_gpu_driver_is_reached_though_it_lies_in_usr(
     subprocess.run([*made, "answer.c"], cwd=tmp_path, check=True)
     place.environ |= {"ENVTOOL_DRIVERS": COVERED}
     script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
-
-    def run(*words: str) -> "subprocess.CompletedProcess[str]":
-        covering = ["unshare", "-rm", "sh", "-c", script, "sh", str(folder), COVERED]
-        return subprocess.run(
-            [*covering, *START, *words],
-            cwd=place.project,
-            env=place.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    covering = ["unshare", "-rm", "sh", "-c", script, "sh", str(folder), COVERED]
+    run = partial(switched, within=covering)
 
     (place.project / "envtool.toml").write_text(DECLARED + GPU)
     ended = run("switch")

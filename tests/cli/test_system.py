@@ -14,9 +14,6 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from envtool.errors import SandboxError
-from envtool.machine import sandbox
-
 if TYPE_CHECKING:
     from cli.conftest import Place, Run, Spawn
 
@@ -35,7 +32,6 @@ GREETING = "hei"
 
 [kernel]
 """
-START = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 KERNEL = """
 import sys
 from nbclient import NotebookClient
@@ -71,44 +67,23 @@ PyMODINIT_FUNC PyInit_mine(void)
 PROGRAM = '#include <stdio.h>\nint main(void) { printf("%d\\n", 6 * 7); return 7; }\n'
 
 
-def has_namespaces() -> bool:
-    try:
-        sandbox.require(os.environ.get("PATH", os.defpath))
-    except SandboxError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not has_namespaces(), reason="this machine denies namespaces")
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root in which the environment was realised."""
-    return tmp_path_factory.mktemp("system") / "root"
+pytestmark = pytest.mark.namespaces
 
 
 @pytest.fixture
-def system(filled: Path, place: "Place", envtool: "Run") -> "Run":
-    """Let the project be one with system packages; its root is the filled one."""
-    place.root = filled
-    place.environ |= {"ENVTOOL_ROOT": str(filled)}
-    place.environ |= {key: text for key, text in os.environ.items() if key.startswith("PIP_")}
-    (place.project / "envtool.toml").write_text(DECLARED)
-    ended = envtool("switch")
-    assert ended.returncode == 0, ended.stderr
-    return envtool
+def declared() -> str:
+    return DECLARED
 
 
 Said = Callable[..., str]
 
 
 @pytest.fixture
-def said(system: "Run") -> Said:
+def said(switched: "Run") -> Said:
     """Return what a line of shell in the environment prints."""
 
     def run(line: str, **more: Any) -> str:
-        ended = system("run", "sh", "-c", line, **more)
+        ended = switched("run", "sh", "-c", line, **more)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout.strip()
 
@@ -135,7 +110,7 @@ def test_gcc_compiles_what_runs(said: Said, place: "Place") -> None:
 
 
 def test_source_packages_are_built_with_its_compiler(
-    system: "Run", place: "Place", tmp_path: Path
+    switched: "Run", place: "Place", tmp_path: Path
 ) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -144,15 +119,15 @@ def test_source_packages_are_built_with_its_compiler(
     declared = DECLARED.replace('["six"]', '["mine"]')
     source = f'\n[sources]\nmine = {{ path = "{mine}" }}\n'
     (place.project / "envtool.toml").write_text(declared + source)
-    ended = system("switch")
+    ended = switched("switch")
     assert ended.returncode == 0, ended.stderr
-    ended = system("run", "python", "-c", "import mine, os; print(mine.seen)")
+    ended = switched("run", "python", "-c", "import mine, os; print(mine.seen)")
     (gcc,) = (place.root / "store").glob("*-system/usr/bin/gcc")
     assert ended.stdout == f"{gcc.stat().st_ino}\n", ended.stderr
 
 
 def test_programs_and_data_are_the_systems_and_the_rest_is_the_hosts(
-    said: Said, system: "Run", place: "Place"
+    said: Said, switched: "Run", place: "Place"
 ) -> None:
     (place.home / "mine").write_text("mine\n")
     line = (
@@ -191,7 +166,7 @@ def test_one_environment_starts_in_another(said: Said, place: "Place") -> None:
     assert lines[-1] == str(os.getuid())
 
 
-def test_a_shell_on_a_terminal_has_them(system: "Run", spawn: "Spawn") -> None:
+def test_a_shell_on_a_terminal_has_them(switched: "Run", spawn: "Spawn") -> None:
     child = spawn("shell", "--shell", "bash")
     child.expect_exact("(demo) ")
     child.sendline("dot -V; readlink -f /proc/$$/exe; exit 5")
@@ -201,8 +176,8 @@ def test_a_shell_on_a_terminal_has_them(system: "Run", spawn: "Spawn") -> None:
     assert child.exitstatus == 5
 
 
-def test_a_kernel_has_them(system: "Run", place: "Place") -> None:
-    assert system("kernel", "install", "envtool.toml").returncode == 0
+def test_a_kernel_has_them(switched: "Run", place: "Place") -> None:
+    assert switched("kernel", "install", "envtool.toml").returncode == 0
     done = subprocess.run(
         [sys.executable, "-c", KERNEL, "!dot -V"],
         env={**os.environ, **place.environ},
@@ -214,7 +189,7 @@ def test_a_kernel_has_them(system: "Run", place: "Place") -> None:
     assert "graphviz version 2.43" in done.stdout, done.stderr
 
 
-def test_a_notebook_that_is_run_has_them(system: "Run", place: "Place") -> None:
+def test_a_notebook_that_is_run_has_them(switched: "Run", place: "Place") -> None:
     cell: dict[str, object] = {
         "cell_type": "code",
         "execution_count": None,
@@ -227,150 +202,135 @@ def test_a_notebook_that_is_run_has_them(system: "Run", place: "Place") -> None:
     notebook = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     path = place.project / "drawn.ipynb"
     path.write_text(json.dumps(notebook))
-    ended = system("notebook", "run", str(path))
+    ended = switched("notebook", "run", str(path))
     assert ended.returncode == 0, ended.stderr
     texts = [each.read_text() for each in place.project.glob("*.ipynb")]
     assert any('"/usr/bin/dot' in each for each in texts)
 
 
-def test_isolation_shows_them_and_nothing_of_the_hosts(system: "Run", place: "Place") -> None:
+def test_isolation_shows_them_and_nothing_of_the_hosts(switched: "Run", place: "Place") -> None:
     line = "dot -V 2>&1; ls -d /.host /home 2> /dev/null; python -c 'import six; print(6 * 7)'"
-    ended = system("run", "--isolated", "--pure", "--no-network", "sh", "-c", line)
+    ended = switched("run", "--isolated", "--pure", "--no-network", "sh", "-c", line)
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("dot - graphviz"), ended.stderr
     assert lines[1:] == ["42"]
 
 
-def test_another_user_sees_the_same(system: "Run", place: "Place") -> None:
+def test_another_user_sees_the_same(switched: "Run", place: "Place") -> None:
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare")
     as_user = ["unshare", "-U", "--map-user=1234", "--map-group=1234"]
     line = "id -u; dot -V 2>&1; touch made; stat -c %u made; envtool run git --version"
-    ended = subprocess.run(
-        [*as_user, *START, "run", "sh", "-c", line],
-        cwd=place.project,
-        env=place.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = switched("run", "sh", "-c", line, within=as_user)
     lines = ended.stdout.splitlines()
     assert [lines[0], lines[2]] == ["1234", "1234"], ended.stderr
     assert lines[3].startswith("git version 2.39")
 
 
-def test_denied_namespaces_name_the_setting(system: "Run", place: "Place") -> None:
-    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
-    ended = subprocess.run(
-        ["unshare", "-Ur", "sh", "-c", script, "sh", *START, "run", "dot", "-V"],
-        cwd=place.project,
-        env=place.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_denied_namespaces_name_the_setting(switched: "Run", denied: "Run") -> None:
+    ended = denied("run", "dot", "-V")
     assert ended.returncode == 1
     assert "user.max_user_namespaces is 0" in ended.stderr
     assert "sudo sysctl" in ended.stderr
 
 
-def test_the_lock_pins_every_deb_and_stays_the_same(system: "Run", place: "Place") -> None:
+def test_the_lock_pins_every_deb_and_stays_the_same(switched: "Run", place: "Place") -> None:
     lock = place.project / "pylock.toml"
     written = lock.read_text()
     assert "\nsystem = [\n" in written
     assert 'name = "libgvc6"' in written
     assert 'name = "ca-certificates"' in written
-    assert system("lock", "--check").returncode == 0
-    assert system("lock", "--upgrade").returncode == 0
+    assert switched("lock", "--check").returncode == 0
+    assert switched("lock", "--upgrade").returncode == 0
     assert lock.read_text() == written
 
 
-def test_packages_come_and_go_by_word(system: "Run", place: "Place") -> None:
+def test_packages_come_and_go_by_word(switched: "Run", place: "Place") -> None:
     path = place.project / "envtool.toml"
     path.write_text(DECLARED.replace("[system]\n", "[system]\n# what draws\n"))
-    added = system("add", "--system", "bc")
+    added = switched("add", "--system", "bc")
     assert added.returncode == 0, added.stderr
     assert '# what draws\npackages = ["gcc", "git", "graphviz", "libc6-dev", "bc"]' in (
         path.read_text()
     )
     assert "  +  bc  1.07" in added.stdout
     assert "other packages of Debian" in added.stdout
-    assert system("run", "sh", "-c", "echo 6*7 | bc").stdout == "42\n"
-    compared = json.loads(system("diff", "--json").stdout)["changes"]
+    assert switched("run", "sh", "-c", "echo 6*7 | bc").stdout == "42\n"
+    compared = json.loads(switched("diff", "--json").stdout)["changes"]
     assert "bc" in [each["name"] for each in compared["debian"]["added"] if each["direct"]]
     assert compared["debian"]["changed"] == []
-    assert "Debian +" in system("generations").stdout.splitlines()[-1]
-    listed = system("__complete", "--", "remove", "--system", "b").stdout
+    assert "Debian +" in switched("generations").stdout.splitlines()[-1]
+    listed = switched("__complete", "--", "remove", "--system", "b").stdout
     assert listed == "bc\n"
     path.write_text(path.read_text().replace(', "bc"', ""))
-    assert "  -  bc  1.07" in system("switch", "--dry-run").stdout
+    assert "  -  bc  1.07" in switched("switch", "--dry-run").stdout
     path.write_text(path.read_text().replace('libc6-dev"', 'libc6-dev", "bc"'))
-    removed = system("remove", "--system", "bc")
+    removed = switched("remove", "--system", "bc")
     assert removed.returncode == 0, removed.stderr
     assert path.read_text() == DECLARED.replace("[system]\n", "[system]\n# what draws\n")
-    assert system("run", "bc").returncode == 127
+    assert switched("run", "bc").returncode == 127
 
 
-def test_a_notebook_takes_them_by_word(system: "Run", place: "Place") -> None:
+def test_a_notebook_takes_them_by_word(switched: "Run", place: "Place") -> None:
     path = place.project / "drawn.ipynb"
     path.write_text(json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    assert system("notebook", "add", "drawn.ipynb").returncode == 2
-    added = system("notebook", "add", "drawn.ipynb", "six", "--system", "bc")
+    assert switched("notebook", "add", "drawn.ipynb").returncode == 2
+    added = switched("notebook", "add", "drawn.ipynb", "six", "--system", "bc")
     assert added.returncode == 0, added.stderr
-    ran = system("-f", "drawn.ipynb", "run", "sh", "-c", "echo 6*7 | bc")
+    ran = switched("-f", "drawn.ipynb", "run", "sh", "-c", "echo 6*7 | bc")
     assert ran.stdout == "42\n", ran.stderr
     source = "".join(json.loads(path.read_text())["cells"][0]["source"])
     assert '# [tool.envtool.system]\n# packages = [\n#     "bc",\n# ]' in source
 
 
-def test_other_tools_get_what_they_have_words_for(system: "Run") -> None:
-    bill = system("export", "--format", "cyclonedx")
+def test_other_tools_get_what_they_have_words_for(switched: "Run") -> None:
+    bill = switched("export", "--format", "cyclonedx")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill.stdout) is None
     references = [each["bom-ref"] for each in json.loads(bill.stdout)["components"]]
     assert len(set(references)) == len(references)
     assert any(each.startswith("pkg:deb/debian/graphviz@2.42") for each in references)
-    docker = system("export", "--format", "dockerfile")
+    docker = switched("export", "--format", "dockerfile")
     assert "\nFROM python:3.11-slim-bookworm\n" in docker.stdout
     assert " gcc git graphviz libc6-dev " in docker.stdout
     assert "not carried over: the versions of packages of Debian: gcc, git" in docker.stderr
-    plain = json.loads(system("export", "--json").stdout)
+    plain = json.loads(switched("export", "--json").stdout)
     assert plain["left"] == [
         "packages of Debian: gcc, git, graphviz, libc6-dev",
         "where the interpreter comes from (debian)",
     ]
 
 
-def test_a_typo_is_told_and_nothing_is_written(system: "Run", place: "Place") -> None:
+def test_a_typo_is_told_and_nothing_is_written(switched: "Run", place: "Place") -> None:
     path = place.project / "envtool.toml"
-    ended = system("add", "--system", "graphvis")
+    ended = switched("add", "--system", "graphvis")
     assert ended.returncode == 1
     assert "did you mean graphviz" in ended.stderr
     assert path.read_text() == DECLARED
-    ended = system("remove", "--system", "graphvis")
+    ended = switched("remove", "--system", "graphvis")
     assert "no system package 'graphvis' to remove; did you mean 'graphviz'?" in ended.stderr
 
 
-def test_a_shell_of_just_these_needs_no_file(system: "Run", place: "Place") -> None:
+def test_a_shell_of_just_these_needs_no_file(switched: "Run", place: "Place") -> None:
     (place.project / "envtool.toml").unlink()
     line = "echo 6*7 | bc; python -c 'import six; print(six.__name__)'"
-    ended = system("shell", "--system", "bc", "-p", "six", "--run", line)
+    ended = switched("shell", "--system", "bc", "-p", "six", "--run", line)
     assert ended.stdout == "42\nsix\n", ended.stderr
-    alone = system("shell", "--system", "bc", "--run", "echo 2+2 | bc")
+    alone = switched("shell", "--system", "bc", "--run", "echo 2+2 | bc")
     assert alone.stdout == "4\n", alone.stderr
-    ended = system("shell", "--system", "bc", "--generation", "2")
+    ended = switched("shell", "--system", "bc", "--generation", "2")
     assert (ended.returncode, "--system and --generation" in ended.stderr) == (2, True)
 
 
-def test_a_package_that_the_suite_lacks_is_told(system: "Run", place: "Place") -> None:
+def test_a_package_that_the_suite_lacks_is_told(switched: "Run", place: "Place") -> None:
     wrong = DECLARED.replace('"graphviz"', '"graphvis"')
     (place.project / "envtool.toml").write_text(wrong)
-    ended = system("lock")
+    ended = switched("lock")
     assert ended.returncode == 1
     assert "bookworm has no package graphvis" in ended.stderr
     assert "graphviz" in ended.stderr
 
 
-def test_a_command_that_is_not_there_is_not_found(system: "Run") -> None:
-    ended = system("run", "nowhere")
+def test_a_command_that_is_not_there_is_not_found(switched: "Run") -> None:
+    ended = switched("run", "nowhere")
     assert ended.returncode == 127
     assert "no command nowhere" in ended.stderr

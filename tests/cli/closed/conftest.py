@@ -1,18 +1,14 @@
 """A root with an environment of Debian's Python 3.11 and numpy, from the host's mirror."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from envtool.errors import SandboxError
-from envtool.machine import sandbox
-from envtool.machine.sandbox import Sandbox, View
-
 if TYPE_CHECKING:
     from cli.conftest import Place, Run
+    from conftest import EmptyRoot
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,11 @@ def proof() -> Proof:
     return Proof()
 
 
+@pytest.fixture
+def declared(proof: Proof) -> str:
+    return proof.declaration
+
+
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a root in which an environment with Debian's Python 3.11 and numpy was realised."""
@@ -47,15 +48,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def closed(filled: Path, place: "Place", envtool: "Run", proof: Proof) -> "Run":
+def closed(switched: "Run") -> "Run":
     """Let the project be one with the interpreter of Debian; its root is the filled one."""
-    place.root = filled
-    place.environ |= {"ENVTOOL_ROOT": str(filled)}
-    place.environ |= {key: text for key, text in os.environ.items() if key.startswith("PIP_")}
-    (place.project / "envtool.toml").write_text(proof.declaration)
-    ended = envtool("switch")
-    assert ended.returncode == 0, ended.stderr
-    return envtool
+    return switched
 
 
 class InEmptyRoot(Protocol):
@@ -65,21 +60,11 @@ class InEmptyRoot(Protocol):
 
 
 @pytest.fixture
-def in_empty_root(place: "Place", tmp_path: Path) -> InEmptyRoot:
-    try:
-        program = sandbox.require(os.environ["PATH"])
-    except SandboxError:
-        pytest.skip("this machine gives no sandbox")
+def in_empty_root(place: "Place", empty_root: "EmptyRoot") -> InEmptyRoot:
+    """Run the environment's Python so; a test that does is marked as one that needs namespaces."""
 
     def run(*words: str) -> str:
-        inside = Sandbox((View(f"{place.root}/store"),), {"HOME": "/tmp"}, "/tmp")
-        argv = [str(environment(place) / "bin/python"), *words]
-        with open(tmp_path / "output", "w+b") as output:
-            status = sandbox.run(program, inside, argv, output=output)
-            output.seek(0)
-            said = output.read().decode()
-        assert status == 0, said
-        return said.strip()
+        return empty_root(f"{place.root}/store", environment(place) / "bin/python", *words)
 
     return run
 

@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from cli.closed.conftest import InEmptyRoot
     from cli.conftest import Place, Run
@@ -39,6 +41,7 @@ print(file.value.decode())
 """
 
 
+@pytest.mark.namespaces
 def test_the_interpreters_own_data_is_there(
     closed: "Run", place: "Place", in_empty_root: "InEmptyRoot"
 ) -> None:
@@ -49,6 +52,7 @@ def test_the_interpreters_own_data_is_there(
     assert ended.stdout == "C.UTF-8\n", ended.stderr
 
 
+@pytest.mark.namespaces
 def test_libraries_find_their_data(
     closed: "Run", place: "Place", in_empty_root: "InEmptyRoot"
 ) -> None:

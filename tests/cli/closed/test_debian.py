@@ -75,7 +75,8 @@ def bare(closed: "Run", place: "Place") -> Path:
     return place.project / "pylock.toml"
 
 
-def test_an_isolated_command_that_is_killed_ends_so(closed: "Run", in_empty_root: object) -> None:
+@pytest.mark.namespaces
+def test_an_isolated_command_that_is_killed_ends_so(closed: "Run") -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     ended = closed("run", "--isolated", "python", "-c", code)
     assert (ended.returncode, ended.stderr) == (-signal.SIGKILL, "")
@@ -195,6 +196,7 @@ def test_a_notebook_client_starts_its_kernel(closed: "Run", place: "Place", proo
     assert done.stdout.strip() == proof.said, done.stderr
 
 
+@pytest.mark.namespaces
 def test_it_runs_where_there_is_nothing_but_the_store(
     closed: "Run", in_empty_root: "InEmptyRoot", proof: "Proof"
 ) -> None:

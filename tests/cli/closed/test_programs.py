@@ -39,6 +39,7 @@ def declare(place: "Place", *names: str) -> None:
     (place.project / "envtool.toml").write_text(f"{text}dependencies = {json.dumps(names)}\n")
 
 
+@pytest.mark.namespaces
 def test_programs_of_the_index_start_in_an_empty_root(
     closed: "Run", place: "Place", in_empty_root: "InEmptyRoot"
 ) -> None:

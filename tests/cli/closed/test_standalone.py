@@ -116,6 +116,7 @@ def test_the_lock_pins_an_archive_of_the_catalogue(
     assert locked("lock", "--check").returncode == 0
 
 
+@pytest.mark.namespaces
 def test_it_is_fetched_from_the_mirror_and_runs_in_an_empty_root(
     locked: "Run",
     place: "Place",
