@@ -163,8 +163,8 @@ def _add_lock(commands: "Commands[Parser]") -> None:
 
 
 def _run_init(session: Session, arguments: Namespace) -> int:
+    from envtool.formats.declarations.editing.template import template
     from envtool.formats.declarations.reading import parse
-    from envtool.formats.declarations.template import template
     from envtool.machine.project import write_declaration
 
     folder = working_directory()

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 
 from envtool.errors import DeclarationError, Fault
 from envtool.formats.declarations.declaration import PathSource
-from envtool.formats.declarations.edit import add_requirements
+from envtool.formats.declarations.editing.requirements import add_requirements
+from envtool.formats.declarations.editing.template import template
 from envtool.formats.declarations.requirement import name_of, normalised, python_specifier
-from envtool.formats.declarations.template import template
 from envtool.formats.declarations.toml_text import basic_string
 from envtool.formats.foreign import conda, imported, locks, poetry, requirements_txt
 from envtool.formats.foreign.carried import Carried, pinned, sorted_out

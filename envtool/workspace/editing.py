@@ -31,8 +31,8 @@ class Editing(Switching):
         `system` is packages of Debian to add. Nothing is written before the new environment is
         realised.
         """
-        from envtool.formats.declarations.edit import add_requirements
-        from envtool.formats.declarations.system_edit import add_system_packages
+        from envtool.formats.declarations.editing.requirements import add_requirements
+        from envtool.formats.declarations.editing.system import add_system_packages
 
         named, sources = self._local(project, requirements, editable=editable)
         kind, environment, file = project.kind, project.environment, project.path
@@ -59,8 +59,8 @@ class Editing(Switching):
         self, project: Project, names: Sequence[str], *, system: Sequence[str] = ()
     ) -> tuple[Generation, bool]:
         """Remove requirements, and packages of Debian, from the declaration, lock and switch."""
-        from envtool.formats.declarations.edit import remove_requirements
-        from envtool.formats.declarations.system_edit import remove_system_packages
+        from envtool.formats.declarations.editing.requirements import remove_requirements
+        from envtool.formats.declarations.editing.system import remove_system_packages
 
         kind, environment, file = project.kind, project.environment, project.path
 
@@ -79,7 +79,7 @@ class Editing(Switching):
 
     def declare(self, project: Project, declared: str) -> tuple[Generation, bool]:
         """Replace the declaration by another one's TOML, lock and switch."""
-        from envtool.formats.declarations.edit import replace_declaration
+        from envtool.formats.declarations.editing.requirements import replace_declaration
 
         def edit(text: str) -> str:
             return replace_declaration(text, declared, kind=project.kind, file=project.path)

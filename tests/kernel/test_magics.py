@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envtool.formats.declarations.template import template
+from envtool.formats.declarations.editing.template import template
 from envtool.kernel import kernelspec
 from envtool.kernel.headless import run_notebook
 from envtool.kernel.preparing import Wanted

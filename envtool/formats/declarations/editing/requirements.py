@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from envtool.errors import DeclarationError, Fault
 from envtool.formats.declarations.checked import dotted, near
 from envtool.formats.declarations.declaration import PathSource
-from envtool.formats.declarations.entries import position, refuse_absent
-from envtool.formats.declarations.inline import find_block
-from envtool.formats.declarations.metadata_edit import add_to_metadata, remove_from_metadata
-from envtool.formats.declarations.places import (
+from envtool.formats.declarations.editing.entries import position, refuse_absent
+from envtool.formats.declarations.editing.metadata import add_to_metadata, remove_from_metadata
+from envtool.formats.declarations.editing.places import (
     Keys,
     changed,
     changed_notebook,
@@ -21,10 +20,15 @@ from envtool.formats.declarations.places import (
     entries_at,
     own_place,
 )
+from envtool.formats.declarations.editing.template import template
+from envtool.formats.declarations.editing.toml_arrays import (
+    append_entry,
+    delete_entry,
+    replace_entry,
+)
+from envtool.formats.declarations.editing.toml_insertion import insert_array, insert_source
+from envtool.formats.declarations.inline import find_block
 from envtool.formats.declarations.requirement import name_of, normalised, why_not_requirement
-from envtool.formats.declarations.template import template
-from envtool.formats.declarations.toml_arrays import append_entry, delete_entry, replace_entry
-from envtool.formats.declarations.toml_insertion import insert_array, insert_source
 from envtool.formats.declarations.toml_text import load
 
 if TYPE_CHECKING:

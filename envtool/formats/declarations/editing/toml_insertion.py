@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envtool.formats.declarations.checked import dotted
+from envtool.formats.declarations.editing.toml_arrays import quoted
 from envtool.formats.declarations.requirement import normalised
-from envtool.formats.declarations.toml_arrays import quoted
 from envtool.formats.declarations.toml_lines import scan
 
 if TYPE_CHECKING:

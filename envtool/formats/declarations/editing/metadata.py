@@ -6,7 +6,7 @@ from typing import Any
 from envtool.formats.declarations import notebook
 from envtool.formats.declarations.checked import one_fault
 from envtool.formats.declarations.declaration import PathSource
-from envtool.formats.declarations.entries import position, refuse_absent
+from envtool.formats.declarations.editing.entries import position, refuse_absent
 from envtool.formats.declarations.requirement import name_of, normalised
 
 __all__ = ["add_to_metadata", "remove_from_metadata"]

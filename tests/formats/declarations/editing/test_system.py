@@ -6,9 +6,9 @@ import pytest
 
 from envtool.errors import DeclarationError
 from envtool.formats.declarations.declaration import Kind
-from envtool.formats.declarations.edit import remove_requirements
+from envtool.formats.declarations.editing.requirements import remove_requirements
+from envtool.formats.declarations.editing.system import add_system_packages, remove_system_packages
 from envtool.formats.declarations.reading import parse
-from envtool.formats.declarations.system_edit import add_system_packages, remove_system_packages
 
 TOML = """\
 dependencies = ["pydot"]  # draws

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from envtool.errors import DeclarationError, Fault
 from envtool.formats.declarations import notebook
 from envtool.formats.declarations.checked import dotted, one_fault
-from envtool.formats.declarations.entries import refuse_absent
-from envtool.formats.declarations.places import changed, dig, entries_at, own_place
+from envtool.formats.declarations.editing.entries import refuse_absent
+from envtool.formats.declarations.editing.places import changed, dig, entries_at, own_place
+from envtool.formats.declarations.editing.toml_arrays import (
+    append_entry,
+    delete_entry,
+    replace_entry,
+)
+from envtool.formats.declarations.editing.toml_insertion import insert_array
 from envtool.formats.declarations.system_table import DEBIAN_PACKAGE
-from envtool.formats.declarations.toml_arrays import append_entry, delete_entry, replace_entry
-from envtool.formats.declarations.toml_insertion import insert_array
 from envtool.formats.declarations.toml_text import load
 
 if TYPE_CHECKING:
