@@ -154,7 +154,7 @@ def _project(session: Session, path: str) -> "Project":
 def _run_init(session: Session, arguments: Namespace) -> int:
     import sys
 
-    from envtool.formats.declarations.editing.requirements import replace_declaration
+    from envtool.formats.declarations.editing.replacing import replace_declaration
     from envtool.formats.declarations.editing.template import template
     from envtool.formats.declarations.reading import parse
     from envtool.machine import project as projects

@@ -79,7 +79,7 @@ class Editing(Switching):
 
     def declare(self, project: Project, declared: str) -> tuple[Generation, bool]:
         """Replace the declaration by another one's TOML, lock and switch."""
-        from envtool.formats.declarations.editing.requirements import replace_declaration
+        from envtool.formats.declarations.editing.replacing import replace_declaration
 
         def edit(text: str) -> str:
             return replace_declaration(text, declared, kind=project.kind, file=project.path)

@@ -194,7 +194,7 @@ def _with_declaration(text: str, declared: str, project: Project) -> str:
     """Return a file's text with another declaration; one of TOML is nothing else."""
     if project.kind in ("envtool.toml", "pyproject.toml"):
         return declared
-    from envtool.formats.declarations.editing.requirements import replace_declaration
+    from envtool.formats.declarations.editing.replacing import replace_declaration
 
     return replace_declaration(text, declared, kind=project.kind, file=project.path)
 

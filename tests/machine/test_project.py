@@ -8,7 +8,7 @@ import pytest
 
 from envtool.errors import DeclarationError, LockError
 from envtool.formats.declarations.declaration import Kind
-from envtool.formats.declarations.editing.requirements import template
+from envtool.formats.declarations.editing.template import template
 from envtool.machine import project
 
 

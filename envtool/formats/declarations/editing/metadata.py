@@ -6,7 +6,7 @@ from typing import Any
 from envtool.formats.declarations import notebook
 from envtool.formats.declarations.checked import one_fault
 from envtool.formats.declarations.declaration import PathSource
-from envtool.formats.declarations.editing.entries import position, refuse_absent
+from envtool.formats.declarations.editing.entries import added, position, refuse_absent
 from envtool.formats.declarations.requirement import name_of, normalised
 
 __all__ = ["add_to_metadata", "remove_from_metadata"]
@@ -33,13 +33,7 @@ def add_to_metadata(
 ) -> str:
     """Return the notebook with requirements and sources added or replaced in their place."""
     declaration = _metadata(text, environment, file)
-    entries = [*declaration.get("dependencies", [])]
-    for requirement in wanted:
-        at = position([str(entry) for entry in entries], requirement)
-        if at is None:
-            entries.append(requirement)
-        else:
-            entries[at] = requirement
+    entries = added(declaration.get("dependencies", []), wanted, position)
     sources = {
         key: value
         for key, value in declaration.get("sources", {}).items()

@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from envtool.errors import DeclarationError, Fault
 from envtool.formats.declarations import notebook
-from envtool.formats.declarations.checked import dotted
 from envtool.formats.declarations.inline import find_block, with_content
 from envtool.formats.declarations.toml_text import load
 
 if TYPE_CHECKING:
     from envtool.formats.declarations.declaration import Kind
 
-__all__ = ["Keys", "changed", "changed_notebook", "dig", "entries_at", "own_place"]
+__all__ = ["Keys", "changed", "changed_notebook", "dig", "own_place"]
 
 Keys = tuple[str, ...]
 
@@ -59,14 +57,3 @@ def dig(tables: Any, place: Keys) -> Any:
             return None
         tables = tables.get(key)
     return tables
-
-
-def entries_at(toml: str, place: Keys, file: str) -> list[str]:
-    """Return the entries of the array of strings at a place.
-
-    :raises DeclarationError: there is something else.
-    """
-    entries = dig(load(toml, file), place)
-    if isinstance(entries, list):
-        return [str(entry) for entry in entries]
-    raise DeclarationError([Fault(file, None, dotted(place), "expected an array of strings")])

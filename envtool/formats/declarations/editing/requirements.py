@@ -10,31 +10,22 @@ from typing import TYPE_CHECKING, Any
 from envtool.errors import DeclarationError, Fault
 from envtool.formats.declarations.checked import dotted, near
 from envtool.formats.declarations.declaration import PathSource
-from envtool.formats.declarations.editing.entries import position, refuse_absent
+from envtool.formats.declarations.editing.entries import position, with_entries, without_entries
 from envtool.formats.declarations.editing.metadata import add_to_metadata, remove_from_metadata
 from envtool.formats.declarations.editing.places import (
     Keys,
     changed,
-    changed_notebook,
     dig,
-    entries_at,
     own_place,
 )
-from envtool.formats.declarations.editing.template import template
-from envtool.formats.declarations.editing.toml_arrays import (
-    append_entry,
-    delete_entry,
-    replace_entry,
-)
-from envtool.formats.declarations.editing.toml_insertion import insert_array, insert_source
-from envtool.formats.declarations.inline import find_block
+from envtool.formats.declarations.editing.toml_insertion import insert_source
 from envtool.formats.declarations.requirement import name_of, normalised, why_not_requirement
 from envtool.formats.declarations.toml_text import load
 
 if TYPE_CHECKING:
     from envtool.formats.declarations.declaration import Kind
 
-__all__ = ["add_requirements", "remove_requirements", "replace_declaration", "template"]
+__all__ = ["add_requirements", "remove_requirements"]
 
 _Tables = Mapping[str, Any]
 
@@ -67,7 +58,7 @@ def add_requirements(
 
     def change(toml: str) -> str:
         place = _place(load(toml, file), kind, environment, file)
-        toml = _with_requirements(toml, place, wanted, file)
+        toml = with_entries(toml, place, wanted, position, file)
         for name, source in places.items():
             toml = insert_source(toml, (*own_place(kind), "sources"), name, source)
         return toml
@@ -95,28 +86,11 @@ def remove_requirements(
 
     def change(toml: str) -> str:
         place = _place(load(toml, file), kind, environment, file)
-        return _without_sources(_without(toml, place, gone, file), kind, gone)
+        hint = _system_hint(toml, gone, file)
+        left = without_entries(toml, place, gone, name_of, file, hint=hint)
+        return _without_sources(left, kind, gone)
 
     return changed(text, kind, file, change)
-
-
-def replace_declaration(text: str, toml: str, *, kind: "Kind", file: str = "declaration") -> str:
-    """Return the file's text with another declaration in the place of its own.
-
-    `toml` is what a block of such a file holds, or a whole envtool.toml; a `# /// script` block
-    stands for its contents. A notebook without a block gets one.
-
-    :raises DeclarationError: it is no TOML, or the file holds other things than a declaration.
-    """
-    block = find_block(toml, file="the declaration")
-    toml = block.content if block else toml.strip("\n") + "\n"
-    load(toml, "the declaration")
-    if kind == "pyproject.toml":
-        message = "it is more than a declaration, and is not replaced as a whole"
-        raise DeclarationError([Fault(file, None, "", message)], hint="envtool add NAME")
-    if kind == "notebook-metadata":
-        return changed_notebook(text, file, lambda _: toml)
-    return changed(text, kind, file, lambda _: toml)
 
 
 def _place(tables: _Tables, kind: "Kind", environment: str, file: str) -> Keys:
@@ -170,28 +144,6 @@ def _group_place(tables: _Tables, kind: "Kind", name: str) -> Keys:
         if normalised(key) == normalised(name):
             return (*around, key)
     return (*around, name)
-
-
-def _with_requirements(toml: str, place: Keys, wanted: Sequence[str], file: str) -> str:
-    if dig(load(toml, file), place) is None:
-        return insert_array(toml, place, list(dict.fromkeys(wanted)))
-    for requirement in wanted:
-        at = position(entries_at(toml, place, file), requirement)
-        if at is None:
-            toml = append_entry(toml, place, requirement)
-        else:
-            toml = replace_entry(toml, place, at, requirement)
-    return toml
-
-
-def _without(toml: str, place: Keys, gone: Sequence[str], file: str) -> str:
-    is_there = dig(load(toml, file), place) is not None
-    names = [name_of(entry) for entry in entries_at(toml, place, file)] if is_there else []
-    refuse_absent(names, gone, file, dotted(place), hint=_system_hint(toml, gone, file))
-    for number in range(len(names) - 1, -1, -1):
-        if names[number] in gone:
-            toml = delete_entry(toml, place, number)
-    return toml
 
 
 def _system_hint(toml: str, gone: Sequence[str], file: str) -> str | None:

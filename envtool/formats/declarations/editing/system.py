@@ -1,22 +1,20 @@
 """Adding and removing packages of Debian in `[system] packages`, everything else left as it was."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envtool.errors import DeclarationError, Fault
 from envtool.formats.declarations import notebook
-from envtool.formats.declarations.checked import dotted, one_fault
-from envtool.formats.declarations.editing.entries import refuse_absent
-from envtool.formats.declarations.editing.places import changed, dig, entries_at, own_place
-from envtool.formats.declarations.editing.toml_arrays import (
-    append_entry,
-    delete_entry,
-    replace_entry,
+from envtool.formats.declarations.checked import one_fault
+from envtool.formats.declarations.editing.entries import (
+    added,
+    refuse_absent,
+    with_entries,
+    without_entries,
 )
-from envtool.formats.declarations.editing.toml_insertion import insert_array
+from envtool.formats.declarations.editing.places import changed, dig, own_place
 from envtool.formats.declarations.system_table import DEBIAN_PACKAGE
-from envtool.formats.declarations.toml_text import load
 
 if TYPE_CHECKING:
     from envtool.formats.declarations.declaration import Kind
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["add_system_packages", "remove_system_packages"]
 
 _SYSTEM = ("system", "packages")
+_WHAT = "system package"
 
 
 def add_system_packages(
@@ -52,29 +51,11 @@ def add_system_packages(
     _refuse_named(environment, file)
     if kind == "notebook-metadata":
         entries = _entries_of_metadata(text, file)
-        names = [_name(entry) for entry in entries]
-        for package in wanted:
-            if _name(package) in names:
-                entries[names.index(_name(package))] = package
-            else:
-                entries.append(package)
-        return notebook.with_system_packages(text, entries, file=file)
-    return changed(text, kind, file, _adding((*own_place(kind), *_SYSTEM), wanted, file))
-
-
-def _adding(place: tuple[str, ...], wanted: Sequence[str], file: str) -> Callable[[str], str]:
-    def change(toml: str) -> str:
-        if dig(load(toml, file), place) is None:
-            return insert_array(toml, place, list(dict.fromkeys(wanted)))
-        for package in wanted:
-            names = [_name(entry) for entry in entries_at(toml, place, file)]
-            if _name(package) in names:
-                toml = replace_entry(toml, place, names.index(_name(package)), package)
-            else:
-                toml = append_entry(toml, place, package)
-        return toml
-
-    return change
+        return notebook.with_system_packages(text, added(entries, wanted, _position), file=file)
+    place = (*own_place(kind), *_SYSTEM)
+    return changed(
+        text, kind, file, lambda toml: with_entries(toml, place, wanted, _position, file)
+    )
 
 
 def remove_system_packages(
@@ -93,28 +74,17 @@ def remove_system_packages(
     _refuse_named(environment, file)
     if kind == "notebook-metadata":
         entries = _entries_of_metadata(text, file)
-        _refuse_absent(entries, gone, file, "metadata.envtool.declaration.system.packages")
+        key = "metadata.envtool.declaration.system.packages"
+        refuse_absent(map(_name, entries), gone, file, key, what=_WHAT)
         kept = [entry for entry in entries if _name(entry) not in gone]
         return notebook.with_system_packages(text, kept, file=file)
-    return changed(text, kind, file, _removing((*own_place(kind), *_SYSTEM), gone, file))
-
-
-def _removing(place: tuple[str, ...], gone: Sequence[str], file: str) -> Callable[[str], str]:
-    def change(toml: str) -> str:
-        is_there = dig(load(toml, file), place) is not None
-        entries = entries_at(toml, place, file) if is_there else []
-        _refuse_absent(entries, gone, file, dotted(place))
-        for number in range(len(entries) - 1, -1, -1):
-            if _name(entries[number]) in gone:
-                toml = delete_entry(toml, place, number)
-        return toml
-
-    return change
-
-
-def _refuse_absent(entries: Sequence[str], gone: Sequence[str], file: str, key: str) -> None:
-    names = [_name(entry) for entry in entries]
-    refuse_absent(names, gone, file, key, what="system package")
+    place = (*own_place(kind), *_SYSTEM)
+    return changed(
+        text,
+        kind,
+        file,
+        lambda toml: without_entries(toml, place, gone, _name, file, what=_WHAT),
+    )
 
 
 def _refuse_named(environment: str, file: str) -> None:
@@ -131,6 +101,12 @@ def _entries_of_metadata(text: str, file: str) -> list[str]:
     if not isinstance(entries, list):
         raise one_fault(file, "metadata.envtool.declaration.system.packages is of the wrong type")
     return [str(entry) for entry in entries]
+
+
+def _position(entries: Sequence[str], package: str) -> int | None:
+    """Return the number of the entry of the same name; None when there is none."""
+    names = [_name(entry) for entry in entries]
+    return names.index(_name(package)) if _name(package) in names else None
 
 
 def _name(package: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envtool.formats.declarations.checked import dotted
+from envtool.formats.declarations.editing.places import Keys, dig
 from envtool.formats.declarations.editing.toml_arrays import quoted
 from envtool.formats.declarations.requirement import normalised
 from envtool.formats.declarations.toml_lines import scan
@@ -18,23 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["insert_array", "insert_source"]
 
-_Keys = tuple[str, ...]
 
-
-def insert_array(toml: str, place: _Keys, items: Sequence[str]) -> str:
+def insert_array(toml: str, place: Keys, items: Sequence[str]) -> str:
     """Return the text with an array of strings, one to a line, at a place that has none yet."""
     lines = "".join(f"    {quoted(item)},\n" for item in items)
     rendered = f"[\n{lines}]" if items else "[]"
     return _inserted(toml, place, rendered, list(items))
 
 
-def insert_source(toml: str, table: _Keys, name: str, source: "PathSource") -> str:
+def insert_source(toml: str, table: Keys, name: str, source: "PathSource") -> str:
     """Return the text with the source of a package, in the place of an older one if there is."""
     import tomlkit
 
     value: dict[str, Any] = {"path": source.path} | ({"editable": True} if source.editable else {})
     document = tomlkit.parse(toml)
-    there = _dig(document, table)
+    there = dig(document, table)
     for key in there or ():
         if normalised(key) == name:
             there[key] = _inline_table(value)
@@ -50,18 +49,12 @@ def _inline_table(value: dict[str, Any]) -> Any:
     return table
 
 
-def _dig(tables: Any, place: _Keys) -> Any:
-    for key in place:
-        tables = tables.get(key) if hasattr(tables, "get") else None
-    return tables
-
-
-def _inserted(toml: str, place: _Keys, rendered: str, value: Any) -> str:
+def _inserted(toml: str, place: Keys, rendered: str, value: Any) -> str:
     tables = tomllib.loads(toml)
     expected = _with_value(tables, place, value)
     if not place[:-1] or any(table == place[:-1] for table, _ in scan(toml).headers):
         text = _at_end_of_table(toml, place, rendered)
-    elif _dig(tables, place[:-1]) is None:
+    elif dig(tables, place[:-1]) is None:
         gap = "" if not toml.strip() else "\n" if toml.endswith("\n") else "\n\n"
         text = f"{toml}{gap}[{dotted(place[:-1])}]\n{dotted(place[-1:])} = {rendered}\n"
     else:
@@ -75,12 +68,12 @@ def _inserted(toml: str, place: _Keys, rendered: str, value: Any) -> str:
     return _by_tomlkit(toml, place, value)
 
 
-def _with_value(tables: dict[str, Any], place: _Keys, value: Any) -> dict[str, Any]:
+def _with_value(tables: dict[str, Any], place: Keys, value: Any) -> dict[str, Any]:
     below = tables.get(place[0], {})
     return {**tables, place[0]: _with_value(below, place[1:], value) if place[1:] else value}
 
 
-def _at_end_of_table(toml: str, place: _Keys, rendered: str) -> str:
+def _at_end_of_table(toml: str, place: Keys, rendered: str) -> str:
     lines = toml.splitlines(keepends=True)
     headers = [((), 0), *scan(toml).headers]
     number = next(n for n, (table, _) in enumerate(headers) if table == place[:-1])
@@ -97,7 +90,7 @@ def _at_end_of_table(toml: str, place: _Keys, rendered: str) -> str:
     return "".join([*lines[:at], f"{dotted(place[-1:])} = {rendered}\n{gap}", *lines[at:]])
 
 
-def _by_tomlkit(toml: str, place: _Keys, value: Any) -> str:
+def _by_tomlkit(toml: str, place: Keys, value: Any) -> str:
     import tomlkit
 
     document = tomlkit.parse(toml)

@@ -11,8 +11,8 @@ from envtool.formats.declarations.declaration import Kind, PathSource
 from envtool.formats.declarations.editing.requirements import (
     add_requirements,
     remove_requirements,
-    template,
 )
+from envtool.formats.declarations.editing.template import template
 from envtool.formats.declarations.reading import parse
 
 # A busy machine is no fault of the code under test.
