@@ -19,7 +19,7 @@ from envtool.build.missing import Missing
 from envtool.build.worker import Workers
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.database import PathInfo
-from envtool.machine.sharing.sharing import older_versions
+from envtool.machine.sharing.older import older_versions
 from envtool.plan.derivations import BUILD, FETCH, UNPACK
 from envtool.values import replace
 
@@ -100,7 +100,9 @@ class Schedule:
         """Return what the packages to be made may share files with."""
         kinds = {UNPACK, BUILD}
         made = [path for path in self.todo.build if self.context.derivations[path].builder in kinds]
-        return older_versions(self.context.store, [self._output(path).name for path in made])
+        store = self.context.store
+        names = [self._output(path).name for path in made]
+        return older_versions(store.settings, store.database, names)
 
     def _to_unpack(self) -> int:
         """Return the bytes of the wheels to be unpacked; one whose size is unknown counts 1 MB."""

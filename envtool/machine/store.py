@@ -31,8 +31,8 @@ from envtool.machine.disk import disk_errors
 from envtool.machine.graph import references_first
 from envtool.machine.locks import CollectorLock, OnWait, file_lock
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME, canonicalise, delete_tree
+from envtool.machine.sharing.older import older_versions
 from envtool.machine.sharing.opened import close_left_open
-from envtool.machine.sharing.sharing import older_versions
 from envtool.machine.tree import Exclude, copy_tree, dump_tree
 from envtool.values import value
 
@@ -357,7 +357,7 @@ class Store:
             if self.is_valid(path):
                 return path
             temporary = self.scratch(name)
-            older = older_versions(self, [name]).get(name)
+            older = older_versions(self.settings, self.database, [name]).get(name)
             try:
                 sink = nar.HashingSink()
                 with nar.aside(sink) as feed:

@@ -20,9 +20,9 @@ from envtool.machine.mending.verify import verify
 from envtool.machine.metadata import canonicalise, delete_tree
 from envtool.machine.settings import Settings
 from envtool.machine.sharing.links import LINKS, drop_unused_links, unused_links
+from envtool.machine.sharing.older import older_versions
 from envtool.machine.sharing.opened import Opened
 from envtool.machine.sharing.optimise import Optimised, optimise, optimise_added
-from envtool.machine.sharing.sharing import older_versions
 from envtool.machine.store import Store
 from envtool.reporting import SilentReporter
 from envtool.values import replace
@@ -453,7 +453,9 @@ def test_the_latest_of_the_name_comes_before_other_versions(sharing: Store, tmp_
     sharing.add_derivations([derivation("demo-2.0")])
     add(sharing, tmp_path, "demo", a=b"4")
     add(sharing, tmp_path, "other-1.0", a=b"5")
-    found = older_versions(sharing, ["demo-1.0", "demo-3", "unknown-1", "unknown"])
+    found = older_versions(
+        sharing.settings, sharing.database, ["demo-1.0", "demo-3", "unknown-1", "unknown"]
+    )
     assert found == {
         "demo-1.0": sharing.physical(exact),
         "demo-3": sharing.physical(newer),

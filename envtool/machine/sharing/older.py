@@ -1,4 +1,4 @@
-"""Sharing while an object is made: what it has in common with an older version of it.
+"""The older version of an object that is being made, with which it shares what is the same.
 
 Where the store has an object of the same name, or of another version of the same thing, each new
 file is compared with the one at the same place there, as it is written (`sharing.twin`).
@@ -8,12 +8,10 @@ spreads. The two need no entry in `.links`; `sharing.optimise` finds them linked
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from envtool.formats.nix.storepath import DIGEST_LENGTH, STORE_DIR, StorePath
-
-if TYPE_CHECKING:
-    from envtool.machine.store import Store
+from envtool.machine.database import Database
+from envtool.machine.settings import Settings
 
 _RECENT = 10_000
 """Store paths registered last among which an older version is looked for: 10 ms at most."""
@@ -25,30 +23,32 @@ select path from ValidPaths where id > (select max(id) from ValidPaths) - {_RECE
 """  # noqa: S608 - constants only
 
 
-def older_versions(store: "Store", names: Iterable[str]) -> dict[str, str]:
+def older_versions(settings: Settings, database: Database, names: Iterable[str]) -> dict[str, str]:
     """Return where, for each of these names of store paths, its like lies on this machine.
 
     That is the object of the same name that was registered last, or else of the same name up to
     the last dash; names without either are left out. None at all where the settings say so.
     """
-    if not store.settings.optimise:
+    if not settings.optimise:
         return {}
     wanted = {name: _stem(name) for name in names}
     latest: dict[str, str] = {}
-    for path in _latest(store) if wanted else ():
+    for path in _latest(database) if wanted else ():
         name = path[_NAME_AT:]
         if not name.endswith(".drv"):
             latest[name] = latest[_stem(name)] = path
     latest.pop("", None)
     found = {name: latest.get(name) or latest.get(stem) for name, stem in wanted.items()}
     return {
-        name: store.physical(StorePath.parse_full(path)) for name, path in found.items() if path
+        name: f"{settings.store}/{StorePath.parse_full(path)}"
+        for name, path in found.items()
+        if path
     }
 
 
-def _latest(store: "Store") -> list[str]:
+def _latest(database: Database) -> list[str]:
     """Return the full store paths that were registered last, the very last at the end."""
-    with store.database.reading() as connection:
+    with database.reading() as connection:
         rows = [] if connection is None else connection.execute(_LATEST).fetchall()
     return [path for (path,) in rows]
 
