@@ -13,7 +13,7 @@ from envtool.formats.lock_blocks import is_plain, pieces, versions
 from envtool.formats.locked import builds_inside
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.store import Store
-from envtool.plan import entries
+from envtool.plan import wheels
 from envtool.plan.answer import Answer
 from envtool.plan.derivations import Instantiation, Known
 from envtool.plan.evaluations import Planned, memory, recall, remember
@@ -90,6 +90,18 @@ def evaluate(answer: Answer, store: Store) -> Evaluation:
     return Evaluation(packages, made, environment, output, new)
 
 
+def keep_wheels(answer: Answer, evaluation: Evaluation, store: Store) -> None:
+    """Remember the wheels of an environment that was just realised."""
+    place = _known_wheels(answer, store)
+    new = evaluation.new or frozenset()
+    wheels.keep(place, evaluation.packages, new, answer.lock_text, store)
+
+
+def _known_wheels(answer: Answer, store: Store) -> str:
+    cache = store.settings.cache
+    return wheels.folder(cache, answer.declaration, answer.interpreter, os.environ)
+
+
 def _unchanged(answer: Answer, store: Store) -> Mapping[str, Known | None]:
     """Return what is known of packages that the lock has as the one before had them.
 
@@ -114,12 +126,11 @@ def _joined_before(
     answer: Answer, store: Store, pieces: Mapping[str, str]
 ) -> Mapping[str, Known | None]:
     """Return what is known of packages that some environment had in the very same version."""
-    settings = store.settings
-    place = entries.folder(settings.cache, answer.declaration, answer.interpreter, os.environ)
+    place = _known_wheels(answer, store)
     locked = versions("\n" + "\n\n".join(pieces.values())) or {}
-    found = {name: entries.read(place, name, version) for name, version in locked.items()}
+    found = {name: wheels.read(place, name, version) for name, version in locked.items()}
     known = {
-        name: entry.known for name, entry in found.items() if entry and entry.block == pieces[name]
+        name: wheel.known for name, wheel in found.items() if wheel and wheel.block == pieces[name]
     }
     outputs = {each.output for each in known.values()} | {
         each.derivation for each in known.values()

@@ -1,7 +1,7 @@
 """A lock whose declaration changed in one pin only, changed likewise without asking uv.
 
 uv keeps the versions of the former lock where they still satisfy. So if the new version is known
-(`envtool.plan.entries`), requires what the former one did and nobody forbids it, uv's answer is the
+(`envtool.plan.wheels`), requires what the former one did and nobody forbids it, uv's answer is the
 former lock with one package exchanged: that is written down at once. Whatever is not plainly so is
 left to uv, and `None` says that.
 
@@ -18,9 +18,9 @@ from envtool.formats.declarations.declaration import Declaration
 from envtool.formats.declarations.requirement import NAME, name_of, normalised
 from envtool.formats.releases import RELEASE, admits
 from envtool.machine.local import answered_digest
-from envtool.plan import entries
-from envtool.plan.entries import Entry
+from envtool.plan import wheels
 from envtool.plan.evaluations import memory, remember_changed
+from envtool.plan.wheels import KnownWheel
 from envtool.sources.interpreter import Interpreter
 from envtool.values import replace, value
 
@@ -70,13 +70,13 @@ def repin(
     change = locked and _only_change(declaration, locked, answered)
     if not locked or not change:
         return None
-    place = entries.folder(cache, declaration, interpreter, os.environ)
-    old = entries.read(place, change.name, change.former)
-    new = entries.read(place, change.name, change.version)
+    place = wheels.folder(cache, declaration, interpreter, os.environ)
+    old = wheels.read(place, change.name, change.former)
+    new = wheels.read(place, change.name, change.version)
     if old is None or new is None or old.block != blocks.find_block(written, change.name):
         return None
     users = [
-        entries.read(place, name, locked[name]) for name in blocks.dependants(written, change.name)
+        wheels.read(place, name, locked[name]) for name in blocks.dependants(written, change.name)
     ]
     known = [user for user in users if user is not None]
     if len(known) < len(users):
@@ -119,12 +119,12 @@ def _changes(declaration: Declaration, locked: Mapping[str, str]) -> Iterator[_C
 
 
 def _may_follow(
-    old: Entry,
-    new: Entry,
+    old: KnownWheel,
+    new: KnownWheel,
     change: _Change,
     locked: Mapping[str, str],
     *,
-    users: Sequence[Entry],
+    users: Sequence[KnownWheel],
     interpreter: Interpreter,
 ) -> bool:
     """Say whether the lock stays one when the new version takes the place of the old one."""
@@ -141,13 +141,15 @@ def _may_follow(
     return _require_alike(old, new, locked, extras=any(each and each.extras for each in asked))
 
 
-def _require_alike(old: Entry, new: Entry, locked: Mapping[str, str], *, extras: bool) -> bool:
+def _require_alike(
+    old: KnownWheel, new: KnownWheel, locked: Mapping[str, str], *, extras: bool
+) -> bool:
     """Say whether two versions require the same packages, in versions that the lock has."""
     if new.requires == old.requires:
         return True
     if extras:
         return False
-    before, after = (list(_parsed(entry.requires)) for entry in (old, new))
+    before, after = (list(_parsed(wheel.requires)) for wheel in (old, new))
     shapes = [sorted(map(_shape, filter(_is_due, side))) for side in (before, after)]
     return (
         None not in (*before, *after)

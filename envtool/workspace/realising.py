@@ -77,9 +77,9 @@ class Realising(Locking):
             optimise_added(store, [made.derivations[path].output_path() for path in new])
         bytecode.prepare(settings.cache, settings.store, planned.output, asked.interpreter.stdlib)
         if planned.new is not None:
-            from envtool.plan import entries
+            from envtool.plan.evaluate import keep_wheels
 
-            entries.keep(asked, planned, store)
+            keep_wheels(asked, planned, store)
 
     def _fetcher(self) -> "Fetcher":
         from envtool.machine.fetching.fetch import Fetcher

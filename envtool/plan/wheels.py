@@ -16,16 +16,14 @@ from envtool.plan.derivations import VERSIONS, Known
 from envtool.values import asdict, value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from envtool.formats.declarations.declaration import Declaration
     from envtool.machine.store import Store
-    from envtool.plan.answer import Answer
-    from envtool.plan.evaluate import Evaluation
     from envtool.plan.evaluations import Planned
     from envtool.sources.interpreter import Interpreter
 
-__all__ = ["Entry", "folder", "keep", "read"]
+__all__ = ["KnownWheel", "folder", "keep", "read"]
 
 _FORMAT = 1
 _INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
@@ -34,8 +32,8 @@ _REQUIRES, _PYTHON = "Requires-Dist:", "Requires-Python:"
 
 
 @value
-class Entry:
-    """One wheel."""
+class KnownWheel:
+    """What is known of one wheel."""
 
     block: str
     """Its piece of a lock (`envtool.formats.lock_blocks`)."""
@@ -49,7 +47,7 @@ class Entry:
 def folder(
     cache: str, declaration: "Declaration", interpreter: "Interpreter", environ: "Mapping[str, str]"
 ) -> str:
-    """Return the folder of the entries that hold for a declaration on this machine."""
+    """Return the folder of what holds for a declaration on this machine."""
     from envtool.machine.fetching.index import configured_index
 
     index = declaration.index or configured_index(environ)
@@ -59,28 +57,36 @@ def folder(
     return f"{cache}/entries/{key}"
 
 
-def read(place: str, name: str, version: str) -> Entry | None:
-    """Return the entry of a version; None when there is none."""
+def read(place: str, name: str, version: str) -> KnownWheel | None:
+    """Return what is known of a version; None when nothing is."""
     try:
         with open(_file(place, name, version), "rb") as file:
             fields = json.load(file)
         derivation, output = map(StorePath.parse, (fields["derivation"], fields["output"]))
         known = Known(derivation, output, str(fields["modulo"]))
-        return Entry(fields["block"], known, tuple(fields["requires"]), str(fields["python"]))
+        return KnownWheel(fields["block"], known, tuple(fields["requires"]), str(fields["python"]))
     except (OSError, ValueError, KeyError, TypeError, FormatError):
         return None  # never kept, or damaged
 
 
-def keep(answer: "Answer", planned: "Evaluation", store: "Store") -> None:
-    """Keep what is known of the wheels of an environment that was just realised."""
-    place = folder(store.settings.cache, answer.declaration, answer.interpreter, os.environ)
+def keep(
+    place: str,
+    packages: "Sequence[Planned]",
+    new: "Collection[str]",
+    lock_text: str,
+    store: "Store",
+) -> None:
+    """Keep what is known of the wheels of an environment that was just realised.
+
+    `new` are names of packages that were not known before, or not as they are now.
+    """
     try:
         os.makedirs(place, exist_ok=True)
         there = set(os.listdir(place))
-        for package in planned.packages:
+        for package in packages:
             file = os.path.basename(_file(place, package.name, package.version or ""))
-            if file not in there or package.name in (planned.new or ()):
-                _keep(place, package, answer.lock_text, store)
+            if file not in there or package.name in new:
+                _keep(place, package, lock_text, store)
     except OSError:
         return  # a cache that cannot be written costs time, nothing else
 
