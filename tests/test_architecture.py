@@ -1,4 +1,4 @@
-"""Imports go downwards only, those inside functions and for the type checker too."""
+"""Imports go downwards only and never round, those inside functions or for the type checker too."""
 
 import ast
 from collections.abc import Iterator
@@ -33,8 +33,6 @@ class Import:
     by: str
     of: str
     line: int
-    checked_only: bool
-    """Under `if TYPE_CHECKING`."""
 
     def __str__(self) -> str:
         return f"{self.by}:{self.line} imports {self.of}"
@@ -57,17 +55,11 @@ MODULES = modules()
 def imports() -> Iterator[Import]:
     for name, path in MODULES.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        checked = {
-            id(inner)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-            for inner in ast.walk(node)
-        }
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for target in _targets(node):
                     if target.split(".")[0] == "envtool":
-                        yield Import(name, target, node.lineno, id(node) in checked)
+                        yield Import(name, target, node.lineno)
 
 
 def _targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
@@ -130,7 +122,7 @@ def test_no_import_is_relative() -> None:
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     below: dict[str, set[str]] = {name: set() for name in MODULES}
     for each in IMPORTS:
-        if not each.checked_only and each.of in below:
+        if each.of in below:
             below[each.by].add(each.of)
     # Taking away, again and again, what imports nothing that is left, or is imported by nothing
     # that is left, leaves the circles.
