@@ -114,7 +114,11 @@ def main(argv: Sequence[str]) -> int:
     try:
         _realise(writer, path, environment, is_asked=is_asked)
     except EnvtoolError as error:
-        _tell(writer, {"error": [type(error).__name__, error.message, error.hint]})
+        from envtool.formats.hints import placed  # only a fault pays for it
+
+        meant = ["-f", path, *([] if environment == "default" else ["-e", environment])]
+        hint = placed(error.hint, meant)
+        _tell(writer, {"error": [type(error).__name__, error.message, hint]})
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - what a kernel's build dies of is told in its cells

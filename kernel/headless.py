@@ -4,7 +4,9 @@ A notebook itself is not touched, unless that is asked for: the executed copy ca
 the lock, and which environment made them.
 """
 
+import difflib
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from envtool import __version__
 from envtool.errors import EnvtoolError, KernelError
+from envtool.formats.foreign.imported import distribution_of
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.origin import Origin
 from envtool.formats.notebooks.parameters import assignments, defaults, inject
@@ -23,7 +26,9 @@ from envtool.kernel.preparing import (
     check_kind,
     enter,
     execution_of,
+    named,
     nbformat_module,
+    shown,
 )
 from envtool.machine import project as projects
 from envtool.machine.disk import disk_errors
@@ -38,6 +43,7 @@ __all__ = ["NotebookRun", "run_notebook", "run_notebooks"]
 
 _KERNELSPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 """What every Jupyter has: a name of this machine in a shared file helps nobody."""
+_ABSENT = re.compile(r"failed: ModuleNotFoundError: No module named '(\w+)")
 
 
 @value
@@ -81,13 +87,17 @@ def run_notebooks(
 
     :raises EnvtoolError: one of them cannot be begun; then none is.
     """
-    if wanted.output is not None and not os.path.isdir(wanted.output):
+    output = wanted.output
+    if output is not None and os.path.lexists(output) and not os.path.isdir(output):
         raise KernelError(
-            f"{wanted.output} is no folder, and several notebooks are written",
-            hint=f"mkdir {shlex.quote(wanted.output)}",
+            f"{output} is no folder, and several notebooks are written",
+            hint="name another place with --output FOLDER",
         )
     with ExitStack() as stack:
-        tasks = [_Task(workspace, each, wanted, stack, several=True) for each in notebooks]
+        tasks = []
+        for each in notebooks:
+            with named(each, several=True):
+                tasks.append(_Task(workspace, each, wanted, stack, several=True))
         targets = [task.target for task in tasks]
         twice = next((each for each in targets if targets.count(each) > 1), None)
         if twice is not None:
@@ -136,6 +146,8 @@ class _Task:
                 self._write()
             except EnvtoolError as refused:
                 error = error or refused
+            else:
+                _help(error, self.entered, self.target)
         return NotebookRun(
             notebook=self.project.path,
             output=self.target,
@@ -168,6 +180,21 @@ def _run_all(workspace: Workspace, tasks: Sequence[_Task], wanted: Wanted) -> li
     return runs
 
 
+def _help(error: EnvtoolError | None, entered: Entered, target: str) -> None:
+    """Say in the error of a cell what to do: declare a module that is missing, or look at it."""
+    if error is None:
+        return
+    absent = _ABSENT.search(error.message)
+    kept = f"the outputs up to there: {shown(target)}"
+    if absent is None:
+        error.hint = kept
+        return
+    words = ["notebook", "add"] if entered.project.kind.startswith("notebook") else ["-f"]
+    words += [shown(entered.project.path), *(["add"] if words == ["-f"] else [])]
+    words.append(distribution_of(absent[1]))
+    error.hint = f"if a package provides it: {shlex.join(['envtool', *words])}; {kept}"
+
+
 def _parametrise(workspace: Workspace, notebook: Any, parameters: Mapping[str, Any]) -> None:
     if not parameters:
         return
@@ -177,9 +204,15 @@ def _parametrise(workspace: Workspace, notebook: Any, parameters: Mapping[str, A
         del cell["id"]
     known = defaults(notebook.cells)
     unknown = [] if known is None else [name for name in parameters if name not in known]
-    if unknown:
-        workspace.reporter.note(f"note: the notebook has no parameter {', '.join(unknown)}")
+    for name in unknown:
+        workspace.reporter.note(_unknown(name, sorted(known or ())))
     notebook.cells = [nbformat.from_dict(each) for each in inject(notebook.cells, cell)]
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    rest = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
+    return f"note: the notebook has no parameter {name}; {rest}"
 
 
 def _tell(workspace: Workspace, entered: Entered, target: str) -> None:
@@ -188,7 +221,7 @@ def _tell(workspace: Workspace, entered: Entered, target: str) -> None:
     lines = [
         f"generation {entered.number} of {entered.record.name}: {environment}",
         f"everything of envtool's lies in {workspace.settings.root}",
-        f"the executed notebook has the outputs and the lock: {_shown(target)}",
+        f"the executed notebook has the outputs and the lock: {shown(target)}",
     ]
     if entered.made:
         lines += ["try next:", *_next_steps(entered)]
@@ -197,7 +230,7 @@ def _tell(workspace: Workspace, entered: Entered, target: str) -> None:
 
 
 def _next_steps(entered: Entered) -> list[str]:
-    program, declaration = _spelled_program(), _shown(entered.project.path)
+    program, declaration = _spelled_program(), shown(entered.project.path)
     steps = [
         (f"-f {declaration} shell", "enter this environment"),
         (f"-f {declaration} tree", "see what it holds, and why"),
@@ -234,22 +267,29 @@ def _target(notebook: str, output: str | None, *, is_folder: bool = False) -> st
     :raises KernelError: nobody may write there.
     """
     folder, name = os.path.split(notebook)
-    if output is None or is_folder:
+    if output is None or is_folder or output.endswith("/") or os.path.isdir(output):
         name = f"{os.path.splitext(name)[0]}.executed.ipynb"
         folder = output or (folder if os.access(folder, os.W_OK) else os.getcwd())
         output = os.path.join(folder, name)
     output = os.path.abspath(output)
-    folder = os.path.dirname(output)
-    if os.path.isdir(output) or not os.access(folder, os.W_OK | os.X_OK):
-        raise KernelError(
-            f"{output} cannot be written", hint="name another place with --output PATH"
-        )
-    return output
+    above = os.path.dirname(output)
+    while not os.path.lexists(above):  # is made when there is something to write
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        reason = f"{above} is no folder"
+    elif not os.access(above, os.W_OK | os.X_OK):
+        reason = f"not allowed to write in {above}"
+    else:
+        return output
+    raise KernelError(
+        f"{output} cannot be written: {reason}", hint="name another place with --output PATH"
+    )
 
 
 def _write(path: str, text: str) -> None:
     temporary = f"{path}.{os.getpid()}.tmp"
     with disk_errors("write the executed notebook", raising=KernelError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
             with open(temporary, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -266,10 +306,4 @@ def _spelled_program() -> str:
     own = program()
     if own is None:
         return "python3 -m envtool"
-    return "envtool" if shutil.which("envtool") == own else _shown(own)
-
-
-def _shown(path: str) -> str:
-    """Return a path as short as it can be typed from here."""
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+    return "envtool" if shutil.which("envtool") == own else shown(own)

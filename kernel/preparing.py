@@ -6,13 +6,15 @@ A run keeps what comes of it (`headless`), a verification compares it (`verifyin
 import os
 import shlex
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from envtool.errors import KernelError, LockError
+from envtool.errors import DeclarationError, EnvtoolError, Fault, KernelError, LockError
 from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
+from envtool.formats.hints import placed
+from envtool.formats.notebooks.astray import astray
 from envtool.kernel.apart import apart, views_of
 from envtool.kernel.entering import command, inside, variables
 from envtool.kernel.execution import Execution
@@ -27,7 +29,16 @@ from envtool.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from envtool.formats.generation import Record
 
-__all__ = ["Entered", "Wanted", "check_kind", "enter", "execution_of", "nbformat_module"]
+__all__ = [
+    "Entered",
+    "Wanted",
+    "check_kind",
+    "enter",
+    "execution_of",
+    "named",
+    "nbformat_module",
+    "shown",
+]
 
 
 @value
@@ -35,7 +46,7 @@ class Wanted:
     """How notebooks are to be run."""
 
     output: str | None = None
-    """The executed copy's path, for several the folder of the copies; None: beside the notebook."""
+    """The executed copy's path, or the folder of the copies, as it is for several; None: beside."""
     in_place: bool = False
     """Outputs go into the notebook itself."""
     timeout: int | None = None
@@ -70,6 +81,26 @@ def check_kind(project: Project) -> None:
         )
 
 
+@contextmanager
+def named(project: Project, *, several: bool) -> Iterator[None]:
+    """Lead an error of the block by the notebook, where there are several that it could mean."""
+    try:
+        yield
+    except DeclarationError:
+        raise  # says in which file
+    except EnvtoolError as error:
+        if several:
+            error.message = f"{shown(project.path)}: {error.message}"
+            error.args = (error.message,)
+        raise
+
+
+def shown(path: str) -> str:
+    """Return a path as short as it can be typed from here."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
 def nbformat_module() -> Any:
     """Return the module nbformat.
 
@@ -87,15 +118,35 @@ def nbformat_module() -> Any:
 
 
 def enter(workspace: Workspace, project: Project, text: str) -> Entered:
-    """Return the generation that a notebook of this text runs in, made if need be."""
-    return _enter(workspace, _declaring(project, text))
+    """Return the generation that a notebook of this text runs in, made if need be.
+
+    :raises DeclarationError: neither it nor a folder above declares anything.
+    """
+    declaring = _declaring(project, text)
+    for fault in astray(text, file=os.path.basename(project.path)):
+        workspace.reporter.note(f"note: {fault}")
+    try:
+        return _enter(workspace, declaring)
+    except EnvtoolError as error:
+        error.hint = placed(error.hint, ["-f", shown(declaring.path), *_environment(declaring)])
+        raise
+
+
+def _environment(project: Project) -> list[str]:
+    return [] if project.environment == "default" else ["-e", project.environment]
 
 
 def _declaring(project: Project, text: str) -> Project:
     """Return the project whose environment the notebook is to run in."""
     if project.kind != "notebook-cell" or declaration_block(text, file=project.path) is not None:
         return project
-    return open_project(os.path.dirname(project.path), environment=project.environment)
+    if projects.find_above(project.folder) is None:
+        absence = "declares nothing, and there is no envtool.toml or pyproject.toml in its folder"
+        raise DeclarationError(
+            [Fault(project.path, None, "", absence), *astray(text, file=project.path)],
+            hint=f"envtool notebook init {shlex.quote(shown(project.path))}",
+        )
+    return open_project(project.folder, environment=project.environment)
 
 
 def _enter(workspace: Workspace, project: Project) -> Entered:

@@ -13,7 +13,14 @@ from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.comparing import CellReport, Tolerance, compare_cells
 from envtool.formats.notebooks.origin import Origin, read_origin
 from envtool.kernel.execution import perform
-from envtool.kernel.preparing import Wanted, check_kind, enter, execution_of, nbformat_module
+from envtool.kernel.preparing import (
+    Wanted,
+    check_kind,
+    enter,
+    execution_of,
+    named,
+    nbformat_module,
+)
 from envtool.machine import project as projects
 from envtool.values import value
 
@@ -64,7 +71,10 @@ def verify_notebooks(
     """
     several, wanted = len(notebooks) > 1, wanted or Wanted()
     with ExitStack() as stack:
-        tasks = [_Task(workspace, each, wanted, stack, several=several) for each in notebooks]
+        tasks = []
+        for each in notebooks:
+            with named(each, several=several):
+                tasks.append(_Task(workspace, each, wanted, stack, several=several))
         if not perform([task.execution for task in tasks], workspace.reporter, jobs=wanted.jobs):
             raise KeyboardInterrupt
     return [task.report(tolerance) for task in tasks]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.options import UsageError
 from envtool.cli.render import plural
-from envtool.cli.session import Session
+from envtool.cli.session import Session, working_directory
 from envtool.cli.terminal import duration_text
 from envtool.errors import EnvtoolError
 
@@ -53,7 +53,7 @@ def _add_run(family: "Commands[Parser]") -> None:
     )
     _take_notebooks(parser)
     output = parser.add_argument(
-        "--output", metavar="PATH", help="where the executed one goes; of several, the folder"
+        "--output", metavar="PATH", help="where the executed one goes, or the folder for several"
     )
     completed_by(output, "files")
     parser.add_argument("--in-place", action="store_true", help="put outputs into the notebooks")
@@ -150,7 +150,7 @@ def _run_notebooks(session: Session, arguments: Namespace) -> int:
     if arguments.in_place and arguments.output:
         raise UsageError("--in-place and --output exclude each other")
     projects, workspace = _projects(session, arguments), session.workspace()
-    output = arguments.output and os.path.abspath(arguments.output)
+    output = arguments.output and os.path.join(working_directory(), arguments.output)
     parameters = _parameters(arguments)
     wanted = _wanted(arguments, output=output, in_place=arguments.in_place, parameters=parameters)
     if len(projects) == 1:
@@ -203,7 +203,8 @@ def _report_runs(session: Session, runs: "list[NotebookRun]") -> int:
 
 def _run_line(run: "NotebookRun") -> str:
     if run.error is not None:
-        return f"{os.path.relpath(run.notebook)}: {run.error.message}"
+        hint = f"\n  hint: {run.error.hint}" if run.error.hint else ""
+        return f"{os.path.relpath(run.notebook)}: {run.error.message}{hint}"
     return f"ran {plural(run.cells, 'cell')} in {duration_text(run.seconds)}: {run.output}"
 
 

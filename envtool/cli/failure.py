@@ -12,7 +12,7 @@ from envtool.errors import DeclarationError, EnvtoolError
 if TYPE_CHECKING:
     from envtool.cli.terminal import Terminal
 
-__all__ = ["CommandError", "report"]
+__all__ = ["CommandError", "complain", "hint_of", "report"]
 
 OURS, USAGE, BUG, INTERRUPTED, UNREAD = 1, 2, 70, 130, 141
 
@@ -44,7 +44,7 @@ def _explain(error: BaseException, terminal: "Terminal") -> int:
         code, shape = INTERRUPTED, _shape("interrupted", "interrupted; everything done is valid")
     elif isinstance(error, EnvtoolError):
         code = _code(error)
-        shape = _shape(_kind(error), error.message, error.hint)
+        shape = _shape(_kind(error), error.message, hint_of(error, terminal))
         if isinstance(error, DeclarationError):
             shape["faults"] = [_fault(fault) for fault in error.faults]
     else:
@@ -60,12 +60,27 @@ def _show(shape: dict[str, Any], terminal: "Terminal") -> None:
     elif shape["kind"] == "interrupted":
         terminal.complain(f"\n{shape['message']}")
     else:
-        label = terminal.style("error:", "red", stream=sys.stderr)
-        terminal.complain(f"{label} {_printable(shape['message'])}")
-        if shape["hint"]:
-            terminal.complain(
-                f"{terminal.style('hint:', 'cyan', stream=sys.stderr)} {shape['hint']}"
-            )
+        _complain(shape["message"], shape["hint"], terminal)
+
+
+def complain(error: EnvtoolError, terminal: "Terminal") -> None:
+    """Say on stderr what went wrong, where the command goes on."""
+    _complain(error.message, hint_of(error, terminal), terminal)
+
+
+def hint_of(error: EnvtoolError, terminal: "Terminal") -> str | None:
+    """Return the hint, its commands spelled for the declaration that is at work."""
+    from envtool.formats.hints import placed
+
+    return placed(error.hint, terminal.meant())
+
+
+def _complain(message: str, hint: str | None, terminal: "Terminal") -> None:
+    label = terminal.style("error:", "red", stream=sys.stderr)
+    terminal.complain(f"{label} {_printable(message)}")
+    if hint:
+        label = terminal.style("hint:", "cyan", stream=sys.stderr)
+        terminal.complain(f"{label} {_printable(hint)}")
 
 
 def _printable(message: str) -> str:

@@ -1,6 +1,7 @@
 """The commands for notebooks as files: `notebook init|add|lock|show|run|verify|clean`."""
 
 import os
+import shlex
 from argparse import Action, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ from envtool.cli.options import UsageError
 from envtool.cli.realising import perform_switch
 from envtool.cli.render import changes_json, counts_text, plural
 from envtool.cli.session import Session, working_directory
+from envtool.cli.several import each_of
 from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
+    from envtool.cli.several import Answer
     from envtool.kernel.state import State
     from envtool.machine.project import Project
 
@@ -199,35 +202,33 @@ def _run_add(session: Session, arguments: Namespace) -> int:
 
 
 def _run_lock(session: Session, arguments: Namespace) -> int:
-    projects = [_project(session, path) for path in arguments.notebooks]
-    workspace, shapes, lines = session.workspace(), [], []
-    for project in projects:
-        shown = os.path.relpath(project.path)
+    workspace = session.workspace()
+
+    def lock(project: "Project") -> "Answer":
         if arguments.check:
             workspace.check_lock(project)
-            shapes.append({"notebook": project.path, "up_to_date": True})
-            lines.append(f"{shown}: the lock is up to date")
-            continue
+            return {"up_to_date": True}, ["the lock is up to date"]
         lock, changes = workspace.lock(project, upgrade=arguments.upgrade)
-        count = plural(len(lock.packages), "package")
-        lines.append(
-            f"{shown}: the lock stays as it is: {count}"
-            if changes is None
-            else f"{shown}: locked {count} ({counts_text(changes)})"
-        )
-        changed = None if changes is None else changes_json(changes)
         shape = {"changed": changes is not None, "packages": len(lock.packages)}
-        shapes.append({"notebook": project.path, **shape, "changes": changed})
-    return _report(session, shapes, lines)
+        count = plural(len(lock.packages), "package")
+        if changes is None:
+            return {**shape, "changes": None}, [f"the lock stays as it is: {count}"]
+        told = f"locked {count} ({counts_text(changes)})"
+        return {**shape, "changes": changes_json(changes)}, [told]
+
+    return each_of(session, arguments.notebooks, lambda path: _project(session, path), lock)
 
 
 def _run_show(session: Session, arguments: Namespace) -> int:
     from envtool.kernel.state import state_of
 
     workspace = session.workspace()
-    states = [state_of(workspace, _project(session, path)) for path in arguments.notebooks]
-    lines = [line for state in states for line in _state_lines(state)]
-    return _report(session, [_state_json(state) for state in states], lines)
+
+    def show(project: "Project") -> "Answer":
+        state = state_of(workspace, project)
+        return _state_json(state), _state_lines(state)
+
+    return each_of(session, arguments.notebooks, lambda path: _project(session, path), show)
 
 
 def _state_lines(state: "State") -> list[str]:
@@ -238,14 +239,15 @@ def _state_lines(state: "State") -> list[str]:
         "metadata": f"in its metadata: {required}{python}",
         "nothing": "nothing of its own: it runs in the environment of its folder's project",
     }
+    again = shlex.join(["envtool", "notebook", "lock", os.path.relpath(state.notebook)])
     locks = {
         "answers": f"answers the declaration: {plural(len(state.packages), 'package')}",
-        "stale": "is not for the declaration as it is now: envtool notebook lock",
-        "none": "none" if state.declares == "nothing" else "none yet: envtool notebook lock",
+        "stale": f"is not for the declaration as it is now: {again}",
+        "none": "none" if state.declares == "nothing" else f"none yet: {again}",
     }
     outputs = f"{state.with_outputs} of {plural(state.cells, 'code cell')}"
     return [
-        os.path.relpath(state.notebook),
+        "",
         f"  declares  {declares[state.declares]}",
         f"  lock      {locks[state.lock]}",
         f"  outputs   {outputs}{_made_by(state)}",
@@ -267,7 +269,6 @@ def _made_by(state: "State") -> str:
 def _state_json(state: "State") -> dict[str, Any]:
     origin = None if state.origin is None else state.origin.json()
     return {
-        "notebook": state.notebook,
         "declares": state.declares,
         "requirements": list(state.requirements),
         "python": state.python,
@@ -285,23 +286,18 @@ def _run_clean(session: Session, arguments: Namespace) -> int:
     from envtool.formats.notebooks.cleaning import cleaned
     from envtool.machine import project as projects
 
-    shapes, lines, dirty = [], [], 0
-    for path in [_project(session, path).path for path in arguments.notebooks]:
+    dirty = []
+
+    def clean(project: "Project") -> "Answer":
+        path = project.path
         text = projects.read_text(path)
         clean = cleaned(text, lock=arguments.lock, file=path)
-        shapes.append({"notebook": path, "changed": clean != text})
-        dirty += clean != text
-        if clean != text and not arguments.check:
+        if clean == text:
+            return {"changed": False}, ["is clean"]
+        dirty.append(path)
+        if not arguments.check:
             projects.replace_declaration(path, text, clean)
-        said = "is not clean" if arguments.check else "cleaned"
-        lines.append(f"{os.path.relpath(path)}: {said if clean != text else 'is clean'}")
-    _report(session, shapes, lines)
-    return 1 if arguments.check and dirty else 0
+        return {"changed": True}, ["is not clean" if arguments.check else "cleaned"]
 
-
-def _report(session: Session, shapes: list[dict[str, Any]], lines: list[str]) -> int:
-    if session.terminal.json:
-        session.terminal.result_json({"notebooks": shapes})
-    else:
-        session.terminal.result("\n".join(lines))
-    return 0
+    code = each_of(session, arguments.notebooks, lambda path: _project(session, path), clean)
+    return 1 if arguments.check and dirty else code

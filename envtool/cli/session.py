@@ -27,15 +27,18 @@ class Session:
     def __init__(self, options: "Options", terminal: "Terminal") -> None:
         self.options = options
         self.terminal = terminal
+        terminal.meant = self._meaning
 
     def project(self, file: str | None = None) -> "Project":
         """Return the project that the options mean, or that of a file such as a script."""
         from envtool.workspace.entering import open_project
 
         options = self.options
-        return open_project(
+        project = open_project(
             working_directory(), file=file or options.file, environment=options.environment
         )
+        self.terminal.meant = lambda: self._meaning(project)
+        return project
 
     def found_project(self) -> "Project":
         """Return the project to change or to enter, and say which when it lies further up."""
@@ -126,14 +129,18 @@ class Session:
         """Return how envtool is called for this project, such as `envtool -f plot.py -e ci`."""
         import shlex
 
-        words = ["envtool"]
-        if self.options.directory:
-            words += ["-C", self.options.directory]
-        if self.options.file or project.kind not in ("envtool.toml", "pyproject.toml"):
-            words += ["-f", os.path.relpath(project.path)]
-        if project.environment != "default":
-            words += ["-e", project.environment]
-        return shlex.join(words)
+        return shlex.join(["envtool", *self._meaning(project)])
+
+    def _meaning(self, project: "Project | None" = None) -> list[str]:
+        """Return the options that mean the project, by default what was said, in short."""
+        file, environment = self.options.file, self.options.environment
+        if project is not None:
+            is_found = not file and project.kind in ("envtool.toml", "pyproject.toml")
+            file = None if is_found else os.path.relpath(project.path)
+            environment = project.environment
+        words = ["-C", self.options.directory] if self.options.directory else []
+        words += ["-f", file] if file else []
+        return words + (["-e", environment] if environment != "default" else [])
 
     def _settings(self) -> "Settings":
         from envtool.machine.settings import load

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -38,6 +38,8 @@ class Terminal:
         """What moves on stderr at the moment; it has to leave before anything else is printed."""
         self.steady = environ.get("ENVTOOL_PROGRESS") == "lines"
         """Whoever reads the lines, such as a notebook's cell, wants to know how far the work is."""
+        self.meant: Callable[[], Sequence[str]] = list
+        """Asked for the options that mean the declaration at work, such as `-f plot.py`."""
         self._color = options.color
         self._environ = environ
 

@@ -111,6 +111,39 @@ def test_show_tells_of_several_as_json(envtool: Any, notebook: Path, place: Any)
     assert "outputs   1 of 1 code cell; nobody noted what made them" in text
 
 
+def test_of_several_the_broken_ones_stop_no_other(envtool: Any, notebook: Path, place: Any) -> None:
+    (place.project / "broken.ipynb").write_text('{"cells": [')
+    (place.project / "typo.ipynb").write_text(
+        notebook.read_text().replace("print(1)", "# /// script\\n# dependencis = []\\n# ///\\n")
+    )
+    names = ["broken.ipynb", "typo.ipynb", "tarn.ipynb"]
+    shown = envtool("notebook", "show", *names)
+    assert shown.returncode == 1
+    assert shown.stdout.startswith("tarn.ipynb\n  declares  nothing of its own")
+    assert shown.stderr.count("error: ") == 2
+    assert "typo.ipynb, cell 2:2: dependencis: unknown key" in shown.stderr
+    told = json.loads(envtool("notebook", "clean", "--json", *names).stdout)["notebooks"]
+    assert [(each["notebook"], each["error"] is None) for each in told] == [
+        (str(place.project / "broken.ipynb"), False),
+        (str(place.project / "typo.ipynb"), True),
+        (str(place.project / "tarn.ipynb"), True),
+    ]
+    for name in names[1:]:
+        assert envtool("notebook", "clean", "--check", name).stdout == f"{name}: is clean\n"
+
+
+def test_every_stale_lock_is_told_with_the_command_for_it(envtool: Any, place: Any) -> None:
+    for name in ("a.ipynb", "b.ipynb"):
+        envtool("notebook", "init", name)
+    assert (
+        "none yet: envtool notebook lock a.ipynb" in envtool("notebook", "show", "a.ipynb").stdout
+    )
+    done = envtool("notebook", "lock", "--check", "a.ipynb", "b.ipynb")
+    assert done.returncode == 1
+    assert "error: a.ipynb has no lock\nhint: envtool -f a.ipynb lock\n" in done.stderr
+    assert "error: b.ipynb has no lock\nhint: envtool -f b.ipynb lock\n" in done.stderr
+
+
 def test_from_init_to_verify(workspace: Any, tmp_path: Path, envtool: Any, place: Any) -> None:
     place.environ |= {"ENVTOOL_ROOT": workspace.settings.root}
     at = Path(place.project) / "tarn.ipynb"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import nbformat as untyped
 import pytest
 
-from envtool.errors import EnvtoolError, KernelError
+from envtool.errors import DeclarationError, EnvtoolError, KernelError, ResolutionError
 from envtool.formats.declarations.notebook import lock_text
 from envtool.formats.nix.hashing import Hash
 from envtool.kernel.headless import run_notebook, run_notebooks
@@ -133,7 +133,9 @@ def test_a_failing_cell_is_named_and_the_outputs_are_kept(
         run_notebook(workspace, project)
     told = "cell 2 failed: ZeroDivisionError: division by zero\n    left = 1\n    left / 0"
     assert caught.value.message == told
-    copy = read(str(tmp_path / "tarn.executed.ipynb"))
+    kept = tmp_path / "tarn.executed.ipynb"
+    assert caught.value.hint == f"the outputs up to there: {kept}"
+    copy = read(str(kept))
     assert text_of(copy.cells[0]) == "before\n"
     assert copy.cells[1].outputs[0]["ename"] == "ZeroDivisionError"
 
@@ -160,12 +162,36 @@ def test_a_notebook_that_declares_nothing_runs_in_its_folders_project(
     assert current[1].environment == done.environment
 
 
+def test_a_module_that_is_missing_can_be_declared(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "tarn.ipynb"
+    with pytest.raises(KernelError, match="No module named 'yaml'") as caught:
+        run_notebook(workspace, write(path, BLOCK, "import yaml.nodes"))
+    hint = f"if a package provides it: envtool notebook add {path} PyYAML; the outputs up to there"
+    assert (caught.value.hint or "").startswith(hint)
+
+
 def test_a_notebook_without_any_declaration_is_refused(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    with pytest.raises(EnvtoolError, match=r"no envtool\.toml or pyproject\.toml"):
-        run_notebook(workspace, write(tmp_path / "tarn.ipynb", "1 + 1"))
+    path = tmp_path / "tarn.ipynb"
+    with pytest.raises(DeclarationError, match=r"no envtool\.toml or pyproject\.toml") as caught:
+        run_notebook(workspace, write(path, "1 + 1"))
+    assert caught.value.hint == f"envtool notebook init {path}"
+    assert [fault.file for fault in caught.value.faults] == [str(path)]
     assert os.listdir(tmp_path) == ["tarn.ipynb"]
+
+
+def test_a_declaration_that_does_not_count_is_told(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "tarn.ipynb"
+    with pytest.raises(DeclarationError, match=r"cell 2:1: .* counts in the first code cell only"):
+        run_notebook(workspace, write(path, "import six", BLOCK))
+    with pytest.raises(DeclarationError, match="cell 1:1: the block is not closed by"):
+        run_notebook(workspace, write(path, BLOCK.replace("# ///\n", "")))
+    notes = Notes()
+    watched = Workspace(workspace.settings, notes)
+    run_notebook(watched, write(path, BLOCK, BLOCK))
+    told = "note: tarn.ipynb, cell 2:1: a `# /// script` block counts in the first code cell only"
+    assert any(text.startswith(told) for text in notes.texts)
 
 
 def test_what_is_no_notebook_is_refused(workspace: Workspace, with_kernel: Project) -> None:
@@ -186,9 +212,19 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_done(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     project = write(tmp_path / "tarn.ipynb", BLOCK)
-    with pytest.raises(KernelError, match="cannot be written"):
-        run_notebook(workspace, project, Wanted(output=str(tmp_path / "no" / "folder.ipynb")))
+    with pytest.raises(KernelError, match=r"cannot be written: .*/tarn\.ipynb is no folder"):
+        run_notebook(workspace, project, Wanted(output=f"{project.path}/no/folder.ipynb"))
     assert workspace.current(project) is None
+
+
+def test_the_folder_of_an_output_is_made(workspace: Workspace, tmp_path: Path) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK)
+    named = tmp_path / "results" / "new" / "today.ipynb"
+    assert run_notebook(workspace, project, Wanted(output=str(named))).output == str(named)
+    inside = Wanted(output=str(tmp_path / "results"))
+    assert run_notebook(workspace, project, inside).output.endswith("/results/tarn.executed.ipynb")
+    fresh = run_notebook(workspace, project, Wanted(output=str(tmp_path / "fresh") + "/")).output
+    assert read(fresh).metadata.envtool.run.generation == 1
 
 
 def test_ctrl_c_ends_the_kernel_too_and_keeps_what_there_is(
@@ -231,13 +267,14 @@ def test_parameters_come_behind_the_defaults_and_are_recorded(
     made = nbformat.read(project.path, as_version=4)
     made.cells[1].metadata["tags"] = ["parameters"]
     nbformat.write(made, project.path)
-    values = {"depth": 31, "tarn": None}
+    values = {"depth": 31, "tarn": None, "laek": 1}
     watched = Workspace(workspace.settings, notes)
     copy = read(run_notebook(watched, project, Wanted(parameters=values)).output)
-    assert copy.cells[2].source == "# Parameters\ndepth = 31\ntarn = None"
+    assert copy.cells[2].source == "# Parameters\ndepth = 31\ntarn = None\nlaek = 1"
     assert text_of(copy.cells[3]) == "a 31\n"
     assert copy.metadata.envtool.run.parameters == values
-    assert "note: the notebook has no parameter tarn" in notes.texts
+    assert "note: the notebook has no parameter tarn; it has depth, lake" in notes.texts
+    assert "note: the notebook has no parameter laek; did you mean lake?" in notes.texts
 
 
 def test_several_run_at_once_and_one_that_fails_stops_no_other(
@@ -267,7 +304,17 @@ def test_two_copies_of_one_name_are_refused_before_anything_runs(
     with pytest.raises(KernelError, match="two of the notebooks would be written to"):
         run_notebooks(workspace, both, Wanted(output=str(tmp_path)))
     with pytest.raises(KernelError, match="is no folder, and several notebooks are written"):
-        run_notebooks(workspace, both, Wanted(output=str(tmp_path / "none")))
+        run_notebooks(workspace, both, Wanted(output=both[0].path))
+
+
+def test_of_several_the_one_that_cannot_be_begun_is_named(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    fine = write(tmp_path / "fine.ipynb", BLOCK)
+    none = write(tmp_path / "none.ipynb", BLOCK.replace("six", "six>=99"))
+    with pytest.raises(ResolutionError, match=f"^{none.path}: no set of versions"):
+        run_notebooks(workspace, [fine, none], Wanted())
+    assert not (tmp_path / "fine.executed.ipynb").exists()
 
 
 def test_in_place_the_notebook_gets_its_outputs_unless_somebody_else_wrote_it(

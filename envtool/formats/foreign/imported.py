@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from envtool.errors import DeclarationError, Fault
 from envtool.formats.foreign.carried import Carried, sorted_out
 
-__all__ = ["parse_notebook", "parse_script"]
+__all__ = ["distribution_of", "parse_notebook", "parse_script"]
 
 _DISTRIBUTIONS = {
     "attr": "attrs",
@@ -83,6 +83,11 @@ def parse_script(text: str, siblings: Iterable[str] = ()) -> Carried:
     return _carried([text], siblings)
 
 
+def distribution_of(module: str) -> str:
+    """Return the package that a top-level module most likely comes from."""
+    return _DISTRIBUTIONS.get(module, module)
+
+
 def _carried(sources: Iterable[str], siblings: Iterable[str]) -> Carried:
     own = {*siblings, *sys.stdlib_module_names, *_OURS}
     names, left, installed = set[str](), list[str](), list[str]()
@@ -96,7 +101,7 @@ def _carried(sources: Iterable[str], siblings: Iterable[str]) -> Carried:
             continue
         names |= set(_modules(tree))
     named = {re.split(r"[^A-Za-z0-9._-]", each)[0].lower().replace("_", "-") for each in installed}
-    guessed = sorted({_DISTRIBUTIONS.get(name, name) for name in names - own}, key=str.lower)
+    guessed = sorted({distribution_of(name) for name in names - own}, key=str.lower)
     requirements = [*installed, *(g for g in guessed if g.lower().replace("_", "-") not in named)]
     good, wrong = sorted_out(requirements)
     return Carried(requirements=good, left=(*left, *wrong))
