@@ -80,8 +80,9 @@ def _add_verify(family: "Commands[Parser]") -> None:
         summary="run notebooks again and compare their outputs",
         text="""
         Executes each notebook once more in the closure that made its outputs and compares cell by
-        cell: text exactly, numbers within --tolerance, images as an eye would. Cells tagged
-        `varies` are not compared. Nothing is written; the exit code is 1 when an output differs.
+        cell: text exactly, numbers within --tolerance, images (PNG, JPEG, GIF, WebP) as an eye
+        would, SVG without names by lot. Cells tagged `varies` are not compared. Nothing is
+        written; the exit code is 1 when an output differs.
         """,
         examples=[
             ("envtool notebook verify plot.executed.ipynb", ""),
@@ -101,7 +102,7 @@ def _add_verify(family: "Commands[Parser]") -> None:
         metavar="X",
         type=_share,
         default=0.05,
-        help="by which the mean of 8 by 8 pixels may, of 1 (default: 0.05)",
+        help="by which the mean of 8 by 8 pixels may, of 1; 0: the same pixels (default: 0.05)",
     )
 
 

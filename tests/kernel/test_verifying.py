@@ -22,6 +22,25 @@ nbformat: Any = untyped
 BLOCK = '# /// script\n# dependencies = ["six"]\n# ///\nimport six\n'
 
 
+PLOTTING = """# /// script
+# dependencies = ["matplotlib"]
+# ///
+import matplotlib.pyplot as plt
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+%matplotlib inline
+set_matplotlib_formats("png", "jpeg", "svg", "pdf")"""
+DRAWING = """plt.plot([1, 3, 2], marker="o")
+plt.fill_between([0, 2], [1, 2], hatch="/")
+plt.show()"""
+PALETTE = """import os
+from io import BytesIO
+from IPython.display import Image, display
+from PIL.Image import frombytes
+stream, grain = BytesIO(), bytes(128 + byte % 8 for byte in os.urandom(90 * 60))
+frombytes("L", (90, 60), grain).quantize(4).save(stream, "PNG")
+display(Image(stream.getvalue()))"""
+
+
 def write(path: Path, *cells: str) -> Project:
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,9 +60,32 @@ def change(project: Project, before: str, after: str) -> None:
     Path(project.path).write_text(text.replace(before, after))
 
 
+def shown(project: Project) -> list[dict[str, Any]]:
+    """Return what an executed notebook displays, by its form."""
+    notebook = nbformat.read(project.path, as_version=4)
+    return [
+        output.data
+        for cell in notebook.cells
+        for output in cell.outputs
+        if output.output_type == "display_data"
+    ]
+
+
 def verify(workspace: Workspace, project: Project) -> Verified:
     (found,) = verify_notebooks(workspace, [project], Tolerance())
     return found
+
+
+def test_figures_of_matplotlib_come_out_again_in_every_form(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    made = executed(workspace, tmp_path / "plot.ipynb", PLOTTING, DRAWING, PALETTE)
+    again = executed(workspace, tmp_path / "again" / "plot.ipynb", PLOTTING, DRAWING, PALETTE)
+    (before, noise), (after, other_noise) = map(shown, (made, again))
+    assert set(before) >= {"image/png", "image/jpeg", "image/svg+xml", "application/pdf"}
+    assert before["image/svg+xml"] != after["image/svg+xml"]
+    assert noise["image/png"] != other_noise["image/png"]
+    assert verify(workspace, made).is_same
 
 
 def test_what_comes_out_again_is_the_same_in_the_very_closure(

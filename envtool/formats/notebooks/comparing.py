@@ -1,18 +1,21 @@
 """Comparing the outputs of two runs of a notebook, cell by cell.
 
 Text has to be the same but for its numbers, which may differ within a tolerance, and for what no run
-can repeat: addresses in memory and the names that SVG and tables give their parts. Images are
-compared as an eye would (`images`). A cell with the tag `varies` is not compared.
+can repeat: addresses in memory and, in SVG and HTML, names by lot (`markup`). Images are compared as
+an eye would (`images`), sound, films and PDF by their bytes. A cell with the tag `varies` is not
+compared.
 """
 
 import base64
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from envtool.formats.notebooks.images import distance, read_png
+from envtool.formats.notebooks.images import compare_images
+from envtool.formats.notebooks.markup import comparable
 from envtool.values import value
 
 __all__ = ["VARIES", "CellReport", "Tolerance", "compare_cells"]
@@ -22,14 +25,13 @@ VARIES = frozenset({"varies", "nbval-ignore-output"})
 Status = Literal["same", "differs", "varies"]
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
-_VOLATILE = (
-    (re.compile(r"\bat 0x[0-9a-fA-F]+"), "at 0x…"),
-    (re.compile(r"<dc:date>[^<]*</dc:date>"), "<dc:date/>"),
-)
-_SVG_NAMES = re.compile(r"""(\bid="|url\(#|href="#)[^")]*""")
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
+_PDF_DATE = re.compile(rb"/(?:Creation|Mod)Date \(D:[^)]*\)")
 _SHOWN = 6
 """Lines of a difference that a report has."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_SVG = "image/svg+xml"
+_BINARY = ("image/", "audio/", "video/", "application/pdf")
 
 
 @value
@@ -145,39 +147,35 @@ def _compare_outputs(
 def _compare_data(mime: str, old: Any, new: Any, tolerance: Tolerance) -> Iterator[str]:
     if mime == _WIDGET or old == new:
         return
-    if mime.startswith("image/") and mime != "image/svg+xml":
-        yield from _compare_images(mime, _text(old), _text(new), tolerance)
+    if mime != _SVG and mime.startswith(_BINARY):
+        yield from _compare_bytes(mime, _bytes(old), _bytes(new), tolerance)
     elif isinstance(old, str | list) and isinstance(new, str | list) and "json" not in mime:
         first, second = _text(old), _text(new)
-        if mime in ("image/svg+xml", "text/html"):
-            first, second = _renamed(first), _renamed(second)
+        if mime in (_SVG, "text/html"):
+            first, second = comparable(first, second)
         yield from _compare_texts(mime, first, second, tolerance)
     elif not _close(old, new, tolerance):
         yield f"{mime} differs"
 
 
-def _compare_images(mime: str, old: str, new: str, tolerance: Tolerance) -> Iterator[str]:
+def _compare_bytes(mime: str, old: bytes, new: bytes, tolerance: Tolerance) -> Iterator[str]:
+    if mime.startswith("image/"):
+        told = compare_images(old, new, tolerance.image)
+        if told is not None:
+            yield f"{mime} {told}"
+    elif _PDF_DATE.sub(b"", old) != _PDF_DATE.sub(b"", new):
+        yield f"{mime} differs by its bytes"
+
+
+def _bytes(value: Any) -> bytes:
     try:
-        first, second = (base64.b64decode("".join(each.split())) for each in (old, new))
+        return base64.b64decode("".join(_text(value).split()), validate=True)
     except ValueError:
-        first, second = old.encode(), new.encode()
-    if first == second:
-        return
-    one, other = read_png(first), read_png(second)
-    if one is None or other is None:
-        yield f"{mime} differs"
-        return
-    found = distance(one, other)
-    if found is None:
-        sizes = f"{one.width}x{one.height} became {other.width}x{other.height}"
-        yield f"the image has another size: {sizes}"
-    elif found > tolerance.image:
-        yield f"the image looks different: up to {found:.0%} in places"
+        return _text(value).encode()
 
 
 def _compare_texts(what: str, old: str, new: str, tolerance: Tolerance) -> Iterator[str]:
-    for pattern, instead in _VOLATILE:
-        old, new = pattern.sub(instead, old), pattern.sub(instead, new)
+    old, new = _ADDRESS.sub("at 0x…", old), _ADDRESS.sub("at 0x…", new)
     if old == new or _same_text(old, new, tolerance):
         return
     lines = _differing(old.splitlines(), new.splitlines(), tolerance)
@@ -207,7 +205,10 @@ def _near(one: float, other: float, tolerance: Tolerance) -> bool:
 def _differing(old: list[str], new: list[str], tolerance: Tolerance) -> list[str]:
     """Return the lines of a diff, without those that count as the same."""
     lines: list[str] = []
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    start = len(os.path.commonprefix([old, new]))
+    old, new = old[start:], new[start:]
+    # Lines that come often count as landmarks only while there are few: else it is quadratic.
+    matcher = difflib.SequenceMatcher(None, old, new)
     for kind, start, end, first, last in matcher.get_opcodes():
         if kind == "equal":
             continue
@@ -221,17 +222,6 @@ def _differing(old: list[str], new: list[str], tolerance: Tolerance) -> list[str
     return lines
 
 
-def _renamed(markup: str) -> str:
-    """Return markup with its parts' names numbered in the order in which they come."""
-    names: dict[str, str] = {}
-
-    def number(match: re.Match[str]) -> str:
-        name = match[0][len(match[1]) :]
-        return match[1] + names.setdefault(name, f"name{len(names)}")
-
-    return _SVG_NAMES.sub(number, markup)
-
-
 def _close(old: Any, new: Any, tolerance: Tolerance) -> bool:
     """Say whether two JSON values are the same but for numbers that are close."""
     if isinstance(old, dict) and isinstance(new, dict):
@@ -239,8 +229,9 @@ def _close(old: Any, new: Any, tolerance: Tolerance) -> bool:
     if isinstance(old, list) and isinstance(new, list):
         pairs = zip(old, new, strict=False)
         return len(old) == len(new) and all(_close(*pair, tolerance) for pair in pairs)
-    if isinstance(old, float) and isinstance(new, int | float):
-        return _near(old, new, tolerance)
+    if isinstance(old, float) or isinstance(new, float):
+        numbers = isinstance(old, int | float) and isinstance(new, int | float)
+        return numbers and (_near(old, new, tolerance) or (old != old and new != new))  # noqa: PLR0124 - NaN
     return bool(old == new)
 
 

@@ -1,3 +1,4 @@
+import base64
 from typing import Any
 
 import pytest
@@ -6,8 +7,13 @@ from envtool.formats.notebooks.comparing import Tolerance, compare_cells
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
+NAN = float("nan")
+BYTES, BROKEN = "differs by its bytes", "cannot be read as PNG, JPEG, GIF or WebP"
 
-def code(*outputs: dict[str, Any], source: str | list[str] = "x", **metadata: Any) -> dict[str, Any]:
+
+def code(
+    *outputs: dict[str, Any], source: str | list[str] = "x", **metadata: Any
+) -> dict[str, Any]:
     return {"cell_type": "code", "source": source, "metadata": metadata, "outputs": [*outputs]}
 
 
@@ -18,6 +24,11 @@ def stream(text: str, name: str = "stdout") -> dict[str, Any]:
 def shown(**data: Any) -> dict[str, Any]:
     mimes = {name.replace("_", "/").replace("svg", "svg+xml"): each for name, each in data.items()}
     return {"output_type": "display_data", "data": mimes, "metadata": {}}
+
+
+def pdf(date: str) -> dict[str, Any]:
+    data = base64.b64encode(f"%PDF /CreationDate (D:{date}) /Creator (x)".encode()).decode()
+    return shown(application_pdf=data)
 
 
 def error(name: str, value: str) -> dict[str, Any]:
@@ -42,7 +53,9 @@ def differences(
         (shown(text_html="<td>1.50</td>"), shown(text_html=["<td>1.5</td>"])),
         (shown(image_svg='<p id="m1"/>url(#m1)'), shown(image_svg='<p id="zz"/>url(#zz)')),
         (shown(application_json={"a": [1.0, "x"]}), shown(application_json={"a": [1, "x"]})),
+        (shown(application_json=[1, NAN]), shown(application_json=[1.0000000001, NAN + 1])),
         (shown(image_png=PNG), shown(image_png=PNG + "\n")),
+        (pdf("20260102030405Z"), pdf("20270102030405+01'00'")),
         (error("KeyError", "'a'"), error("KeyError", "'a'")),
     ],
 )
@@ -62,7 +75,22 @@ def test_these_are_the_same(before: dict[str, Any], after: dict[str, Any]) -> No
         (stream("a"), error("ValueError", "no"), "text on stdout became the error ValueError: no"),
         (error("A", "x"), error("A", "y"), "the error A differs\n- x\n+ y"),
         (shown(text_plain="a"), shown(text_html="a"), "text/html is new"),
-        (shown(image_png=PNG), shown(image_png="AAAA"), "image/png differs"),
+        (
+            shown(image_png=PNG),
+            shown(image_png="AAAA"),
+            f"image/png {BYTES}, and the new one {BROKEN}",
+        ),
+        (
+            shown(image_png="*"),
+            shown(image_png=PNG),
+            f"image/png {BYTES}, and the recorded one {BROKEN}",
+        ),
+        (
+            shown(image_tiff="AAAA"),
+            shown(image_tiff="AAAB"),
+            f"image/tiff {BYTES}, and the recorded one {BROKEN}",
+        ),
+        (shown(audio_wav="MS41"), shown(audio_wav="MS42"), f"audio/wav {BYTES}"),
         (shown(application_json={"a": 1}), shown(application_json=[1]), "application/json differs"),
     ],
 )
@@ -84,6 +112,12 @@ def test_only_lines_that_differ_are_shown() -> None:
     assert differences(before, after) == ("text on stdout differs\n- a\n+ b",)
     (long,) = differences(code(stream("a\n" * 9)), code(stream("b\n" * 9)))
     assert long.endswith("\n… and 12 more lines")
+
+
+def test_long_outputs_are_compared_in_time_by_their_length() -> None:
+    before, after = stream("a\n" * 50_000), stream("a\n" * 49_000 + "b\n" * 3)
+    (told,) = differences(code(before), code(after))
+    assert told.startswith("text on stdout differs\n- a")
 
 
 def test_where_a_stream_breaks_does_not_matter() -> None:
