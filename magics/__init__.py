@@ -27,6 +27,7 @@ def load_ipython_extension(ipython: Any) -> None:
         %envtool add REQ… | remove NAME… | upgrade [NAME…] | lock | switch | rollback [N]
         %envtool shell [LINE]
         %envtool fetch URL [HASH]
+        %envtool help [COMMAND]
         %envtool notebook init | add | lock | show | run | verify | clean NB…
 
         %%envtool makes the declaration in the cell (TOML, or a `# /// script` block) the kernel's.

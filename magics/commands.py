@@ -26,8 +26,14 @@ def answer(line: str, ipython: Any) -> object:
         raise Refused(f"{error} in: {line}") from None
     # A remark at the end of a line is nothing that IPython would take away.
     words = list(takewhile(lambda word: not word.startswith("#"), words)) or ["status"]
+    if words[0] in _HELP:
+        return _help(words[1:], ipython)
     if words[0] not in COMMANDS:
-        raise Refused(f"there is no `%envtool {words[0]}`\n{', '.join(COMMANDS)}")
+        from envtool.magics.helping import unknown
+
+        raise unknown(words[0], COMMANDS)
+    if words[0] not in ("shell", "notebook") and _HELP.intersection(words[1:]):
+        return _help(words[:1], ipython)
     return COMMANDS[words[0]](words[1:], ipython)
 
 
@@ -41,6 +47,7 @@ def declare(line: str, cell: str, ipython: Any) -> None:
     _change(ipython, "declaring", "declare", text=cell)
 
 
+_HELP = frozenset({"help", "--help", "-h"})
 _RELOAD = (
     "the notebook's file has changed on the disk: reload it before you go on (in JupyterLab: File,"
     " Reload Notebook from Disk)"
@@ -121,6 +128,8 @@ def _diff(words: Sequence[str], _: object) -> Shown:
     found = ask("diff", *words)
     told = counts(found["changes"]).replace("=", "nothing changed")
     title = f"generation {found['before']} to {found['after']}: {told}"
+    if not words and found["before"] == found["after"]:
+        title = f"generation {found['after']} has none before it to compare it with"
     return Shown(title, ("", "name", "version", "size"), changes(found["changes"]))
 
 
@@ -174,8 +183,9 @@ def _change(ipython: Any, title: str, *words: str, text: str = "") -> None:
             raise Refused(f"`{shlex.join(words)}` is for a terminal: {shlex.join(argv(*words))}")
         generation = found["generation"]
         shown = _entered(generation, generation["changes"])
-        if not found["made"]:
-            shown.title = f"nothing to do: {shown.title}"
+        if not found["switched"]:
+            told = f"nothing to do: generation {generation['number']} is what is declared"
+            shown = Shown(told, notes=shown.notes)
         elif _declaration().endswith(".ipynb") and not _is_run_by_command():
             shown.notes.append(_RELOAD)
         progress.end(shown)
@@ -236,8 +246,9 @@ def _enter(generation: Mapping[str, Any]) -> list[str]:
     except OSError as error:
         return [f"restart the kernel to enter it: {error}"]
     here = os.environ["ENVTOOL_GENERATION"]
+    verbs = "changes and is" if len(loaded) == 1 else "change and are"
     return [
-        f"restart the kernel to enter it: {', '.join(loaded)} changes and is loaded",
+        f"restart the kernel to enter it: {', '.join(loaded)} {verbs} loaded",
         f"until then everything in this kernel stays as generation {here} has it",
     ]
 
@@ -256,6 +267,15 @@ def _lock(words: Sequence[str], ipython: Any) -> None:
 
 
 # Other things
+
+
+def _help(words: Sequence[str], _: object) -> Shown:
+    from envtool.magics.helping import help_for, unknown
+
+    name = next(iter(words), None)
+    if name is not None and name not in COMMANDS:
+        raise unknown(name, COMMANDS)
+    return help_for(name)
 
 
 def _shell(words: Sequence[str], ipython: Any) -> Shown | None:
@@ -300,7 +320,8 @@ def _fetch(words: Sequence[str], ipython: Any) -> str:
         # While a command runs the notebook, its cells change a stand-in that will be gone.
         keeper = os.environ.get("ENVTOOL_NOTEBOOK")
         found = work(progress, "fetch", *words, declaration=keeper)
-        progress.end(Shown(f"{os.path.basename(words[0])} is {found['path']}"))
+        name = os.path.basename(words[0]) or words[0]
+        progress.end(Shown(f"{name} is {found['path']}"))
     if len(words) == 1:
         print(  # noqa: T201 - for whoever writes the notebook
             "to have this very file for ever and everywhere, write\n"
@@ -344,4 +365,5 @@ COMMANDS: Mapping[str, Callable[[Sequence[str], Any], object]] = {
     "shell": _shell,
     "fetch": _fetch,
     "notebook": _notebook,
+    "help": _help,
 }

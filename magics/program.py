@@ -2,15 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from envtool.magics.shown import Refused, Shown
 
-__all__ = ["Progress", "argv", "ask", "environ", "work"]
+__all__ = ["Progress", "argv", "as_magics", "ask", "environ", "work"]
+
+_COMMAND = r"(?<![\w./%-])envtool (?:(?:-f|-e|--file|--env) (?:'[^']*'|\S+) )*([a-z-]+)(?! --help)"
+"""A command line of the program, the options that mean the kernel's own declaration among it."""
 
 
 def argv(*words: str, declaration: str | None = None) -> list[str]:
@@ -63,28 +68,49 @@ def work(
 
 def _watch(progress: "Progress", line: Sequence[str], given: int, printed: int) -> str:
     """Run the program to its end, show each line that it says, and return the last of them."""
-    told = ""
+    told, process = "", None
     try:
-        process = subprocess.Popen(
-            line,
-            env={**environ(), "ENVTOOL_PROGRESS": "lines"},
-            stdin=given,
-            stdout=printed,
-            stderr=subprocess.PIPE,
-        )
+        with _interrupts_held():
+            process = subprocess.Popen(
+                line,
+                env={**environ(), "ENVTOOL_PROGRESS": "lines"},
+                stdin=given,
+                stdout=printed,
+                stderr=subprocess.PIPE,
+            )
+        assert process.stderr is not None
+        for each in process.stderr:
+            told = each.decode(errors="replace").rstrip()
+            progress.say(told)
+        process.wait()
     except OSError as error:
         raise _absent(line[0], error) from None
-    with process:
-        assert process.stderr is not None
-        try:
-            for each in process.stderr:
-                told = each.decode(errors="replace").rstrip()
-                progress.say(told)
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:
+        if process is not None:
             process.send_signal(signal.SIGINT)
             process.wait()
-            raise Refused("interrupted; `%envtool status` says what holds now") from None
+        raise Refused("interrupted; `%envtool status` says what holds now") from None
+    finally:
+        if process is not None and process.stderr is not None:
+            process.stderr.close()
     return told
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let an interrupt wait for the end of the block, so that no process gets lost by it."""
+    seen: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    except ValueError:  # not the main thread, which alone is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if seen:
+        raise KeyboardInterrupt
 
 
 def _decoded(printed: bytes, told: str, program: str) -> dict[str, Any]:
@@ -94,8 +120,19 @@ def _decoded(printed: bytes, told: str, program: str) -> dict[str, Any]:
         raise Refused(told.strip() or f"{program} gave no answer") from None
     if "error" in found:
         error = found["error"]
-        raise Refused("\n".join(filter(None, (error["message"], error.get("hint")))))
+        hint = error.get("hint")
+        raise Refused("\n".join(filter(None, (error["message"], hint and as_magics(hint)))))
     return dict(found)
+
+
+def as_magics(hint: str) -> str:
+    """Return a hint for a terminal with the commands as a cell takes them, where there are such."""
+    from envtool.magics.helping import USAGES
+
+    def spelled(found: "re.Match[str]") -> str:
+        return f"%envtool {found[1]}" if found[1] in USAGES else found[0]
+
+    return re.sub(_COMMAND, spelled, hint)
 
 
 def _absent(program: str, error: OSError) -> Refused:

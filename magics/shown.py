@@ -109,7 +109,11 @@ def size_text(size: int | None) -> str:
     """Return bytes as people say them; empty when unknown."""
     if size is None:
         return ""
-    return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{size / 1000:.1f} kB"  # noqa: PLR2004 - where three digits end
+    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:  # noqa: PLR2004 - what would round to 1000
+        value, units = value / 1000, units[1:]
+    digits = 1 if units[0] != "B" and value < 99.95 else 0  # noqa: PLR2004 - three digits
+    return f"{value:.{digits}f} {units[0]}"
 
 
 def _marked(text: str) -> str:

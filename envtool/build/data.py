@@ -10,13 +10,15 @@ from envtool.errors import FetchError, FormatError
 from envtool.formats.nix.derivation import Output
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
-from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.fetching.fetch import AbsentError, Fetcher
 from envtool.machine.flat import add_flat
 from envtool.machine.store import Store
 from envtool.plan.derivations import FETCH, Instantiation, derivation, store_name
 from envtool.reporting import Reporter, Step
 
 __all__ = ["fetch_data"]
+
+_ABSENT = "see in a browser whether the address is right"
 
 
 def fetch_data(
@@ -50,7 +52,9 @@ def fetch_data(
         return realise(store, fetcher, reporter, made.derivations, path, jobs=1), wanted
     except FetchError as error:
         # What mends an artifact of a lock is of no use here.
-        raise FetchError(error.message, hint=f"to see what is there now: {asked}") from error
+        absent = isinstance(error, AbsentError)
+        hint = _ABSENT if absent else f"to see what is there now: {asked}"
+        raise FetchError(error.message, hint=hint) from error
 
 
 def _fetch_any(
@@ -61,7 +65,12 @@ def _fetch_any(
         place = f"{folder}/{name}"
         reporter.expect("fetch", 1, None)
         reporter.start(step)
-        fetcher.fetch(url, place, sha256=None, on_bytes=lambda size: reporter.advance(step, size))
+        try:
+            fetcher.fetch(
+                url, place, sha256=None, on_bytes=lambda size: reporter.advance(step, size)
+            )
+        except AbsentError as error:
+            raise FetchError(error.message, hint=_ABSENT) from error
         reporter.finish(step)
         path = add_flat(store, place, name)
     ca = store.info(path).ca

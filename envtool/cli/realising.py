@@ -50,12 +50,13 @@ def perform_switch(
 
     before = session.quiet_workspace().profile(project).current()
     generation, made = switch()
-    terminal = session.terminal
+    terminal, switched = session.terminal, before is None or before.number != generation.number
     if terminal.json:
-        terminal.result_json({"made": made, "generation": generation_json(generation)})
+        shape = {"made": made, "switched": switched, "generation": generation_json(generation)}
+        terminal.result_json(shape)
         return 0
     line = generation_line(generation, terminal)
-    if before and before.number == generation.number:
+    if not switched:
         terminal.result(f"nothing to do; {line}")
         return 0
     lines = [line if made else f"switched to {line}", *changes_lines(generation.changes, terminal)]

@@ -106,6 +106,28 @@ def test_a_pyproject_is_not_replaced(offering: Any, place: Any) -> None:
     assert refused.stderr.endswith("hint: envtool add NAME\n")
 
 
+def test_going_forward_again_makes_nothing_and_switches(envtool: Any, offering: Any) -> None:
+    def switched() -> tuple[bool, bool]:
+        found = answer(envtool, "switch")
+        return found["made"], found["switched"]
+
+    assert switched() == (True, True)
+    assert switched() == (False, False)
+    envtool("add", "gamma")
+    envtool("rollback")
+    assert switched() == (False, True)
+
+
+@pytest.mark.parametrize("words", [[], ["sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM="]])
+def test_data_that_are_not_there_are_no_matter_of_a_lock(
+    words: list[str], envtool: Any, offering: Any
+) -> None:
+    done = envtool("fetch", f"{offering.url}/nothing.csv", *words)
+    assert done.returncode == 1
+    assert "the server answered 404" in done.stderr
+    assert done.stderr.endswith("hint: see in a browser whether the address is right\n")
+
+
 def test_fetched_data_stay_until_their_project_is_gone(
     envtool: Any, offering: Any, place: Any, tmp_path: Path
 ) -> None:

@@ -74,9 +74,34 @@ def test_it_shows_the_environment_of_the_kernel(
 
 def test_it_refuses_with_the_reason_and_without_a_traceback(kernel: "Session") -> None:
     assert "nothing in the declaration" in refused(kernel, "%envtool why nonsense")
-    assert refused(kernel, "%envtool dance").startswith("envtool: there is no `%envtool dance`")
+    told = "there is no `%envtool dance`; `%envtool help` shows what there is"
+    assert refused(kernel, "%envtool dance") == f"envtool: {told}"
+    assert refused(kernel, "%envtool ad six").endswith("did you mean `%envtool add`?")
     assert refused(kernel, "%envtool why").endswith("usage: %envtool why NAME")
     assert "not-a-package-of-anyone" in refused(kernel, "%envtool add not-a-package-of-anyone")
+    assert refused(kernel, "%envtool diff 1 9").endswith("\n%envtool generations")
+
+
+def test_help_tells_what_there_is(kernel: "Session") -> None:
+    whole = table(kernel, "help")
+    assert "%envtool rollback [N]" in whole
+    for words in ("add --help", "add six -h", "help add"):
+        assert table(kernel, words).startswith("%envtool add REQ…\ndeclare packages")
+    kernel.printed("from envtool.magics import commands as c, helping as h")
+    code = "print(*c.COMMANDS); print(*h.USAGES)"
+    commands, usages = (set(line.split()) for line in kernel.printed(code).splitlines())
+    assert commands - usages == {"help"}
+    assert usages < commands
+
+
+def test_going_to_what_is_there_already_is_told_as_what_it_is(kernel: "Session") -> None:
+    shown(kernel, "%envtool add iniconfig")
+    assert shown(kernel, "%envtool switch").startswith(
+        "nothing to do: generation 2 is what is declared\n"
+    )
+    shown(kernel, "%envtool rollback")
+    assert table(kernel, "diff").startswith("generation 1 has none before it")
+    assert shown(kernel, "%envtool switch").startswith("generation 2: +1\n")
 
 
 def test_what_is_added_can_be_imported_at_once_and_goes_with_a_rollback(
