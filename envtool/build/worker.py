@@ -1,27 +1,34 @@
 """Unpack wheels in processes of their own, one per core.
 
 Inflating and hashing leave the interpreter's lock, but thousands of small files do not give two
-threads of one process much more than one core. A worker is asked by a line of JSON on its standard
-input and answers in lines; it ends when that input does, so it never outlives who asked.
+threads of one process much more than one core. One process loads what unpacking needs and forks
+into all workers: loading takes each 50 ms, and forking this process, which may have threads, could
+leave a lock in a worker that nobody lets go of. A worker is asked by a line of JSON and answers in
+lines; it ends when nobody can ask it any more, so it never outlives who asked.
 """
 
 import json
 import os
 import queue
+import signal
+import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import envtool
 from envtool.build.unpack import Unpacked, unpack
 from envtool.errors import BuildError, WheelError
 from envtool.formats.nix.hashing import Hash
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; from envtool.build.worker import serve; serve()"
+_START = (
+    "import sys; lines, sys.path[:] = sys.argv[1], sys.argv[2:]; "
+    "from envtool.build.worker import serve; serve([*map(int, lines.split(','))])"
+)
 _REPORTED = 4 << 20
 """Bytes after which a worker says how far it is."""
 
@@ -30,7 +37,11 @@ class Workers:
     """Some worker processes; any thread may use them, one request per worker at a time."""
 
     def __init__(self, count: int) -> None:
-        self._all = [_Worker() for _ in range(count)]
+        with ExitStack() as theirs:
+            lines = [socket.socketpair() for _ in range(count)]
+            numbers = [theirs.enter_context(end).fileno() for _, end in lines]
+            self._all = [_Worker(line) for line, _ in lines]
+            self._process = _start(numbers)
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for worker in self._all:
             self._idle.put(worker)
@@ -48,8 +59,12 @@ class Workers:
 
     def close(self) -> None:
         """End all workers at once; who waits for one gets a `BuildError`."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):  # all have ended by themselves
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         for worker in self._all:
-            worker.kill()
+            worker.close()
 
     def unpack(
         self,
@@ -77,28 +92,31 @@ class Workers:
             self._idle.put(worker)
 
 
+def _start(lines: Sequence[int]) -> "subprocess.Popen[bytes]":
+    """Start the process that becomes as many workers as there are lines to them."""
+    # Without site and user settings: it imports from where this process does, and nothing else
+    # starts with it. In a session of its own, so that Ctrl-C is this process's to handle.
+    here = os.path.dirname(os.path.dirname(envtool.__file__))
+    numbers = ",".join(map(str, lines))
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _START, numbers, here, *filter(None, sys.path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=lines,
+        start_new_session=True,
+    )
+
+
 class _Worker:
-    """One process."""
+    """This end of the line to one worker."""
 
-    def __init__(self) -> None:
-        # Without site and user settings: it imports from where this process does, and nothing else
-        # starts with it. In a session of its own, so that Ctrl-C is this process's to handle.
-        here = os.path.dirname(os.path.dirname(envtool.__file__))
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _START, here, *filter(None, sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._answers = line.makefile("rb")
 
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            # A request that was on its way can no longer be delivered, which is what was wanted.
-            with suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+    def close(self) -> None:
+        self._answers.close()
+        self._line.close()
 
     def unpack(
         self,
@@ -111,52 +129,62 @@ class _Worker:
         refused: tuple[str, ...] = (),
         inheriting: bool = False,
     ) -> Unpacked:
-        asked, answers = self._process.stdin, self._process.stdout
-        assert asked is not None
-        assert answers is not None
-        try:
-            words = [path, filename, target, older, refused, inheriting]
-            asked.write(json.dumps(words).encode() + b"\n")
-            asked.flush()
-            for line in answers:
-                kind, *rest = json.loads(line)
-                if kind == "bytes":
-                    on_bytes(rest[0])
-                else:
-                    return _outcome(kind, rest)
-        except (BrokenPipeError, ValueError) as error:  # ValueError: its pipes were closed
-            raise _died(filename) from error
-        raise _died(filename)
+        asked = _line([path, filename, target, older, refused, inheriting])
+        kind, *rest = self._ask(asked, on_bytes)
+        if kind == "done":
+            return Unpacked(Hash("sha256", bytes.fromhex(rest[0])), rest[1])
+        if kind == "wheel":
+            raise WheelError(rest[0], hint=rest[1])
+        if kind == "disk":
+            raise OSError(*rest)
+        if kind == "bug":
+            raise RuntimeError(rest[0])
+        raise BuildError(
+            f"{filename}: the process that unpacked it ended before it was done",
+            hint="if memory ran out, try again with ENVTOOL_JOBS=1",
+        )
+
+    def _ask(self, asked: bytes, on_bytes: Callable[[int], None]) -> list[Any]:
+        """Return the worker's last answer; `["died"]` if it died, or was closed meanwhile."""
+        with suppress(OSError):
+            self._line.sendall(asked)
+        while answer := self._hear():
+            if answer[0] != "bytes":
+                return answer
+            on_bytes(answer[1])
+        return ["died"]
+
+    def _hear(self) -> list[Any]:
+        """Return what the worker says next; nothing if it says no more."""
+        with suppress(OSError, ValueError):  # its end is gone; this one was closed
+            return list(json.loads(self._answers.readline()))
+        return []
 
 
-def _outcome(kind: str, rest: list[Any]) -> Unpacked:
-    if kind == "done":
-        return Unpacked(Hash("sha256", bytes.fromhex(rest[0])), rest[1])
-    if kind == "wheel":
-        raise WheelError(rest[0], hint=rest[1])
-    if kind == "disk":
-        raise OSError(*rest)
-    raise RuntimeError(rest[0])
+def serve(lines: Sequence[int]) -> None:
+    """Become one worker for each of the lines, which are numbers of sockets, until they end."""
+    first, *others = lines
+    for at, line in enumerate(others, 1):
+        if os.fork() == 0:
+            # Ends of others' lines kept here would hide from the process that asks that they died.
+            for other in (first, *others[at:]):
+                os.close(other)
+            try:
+                _serve(line)
+            finally:
+                os._exit(0)
+        os.close(line)
+    _serve(first)
 
 
-def _died(filename: str) -> BuildError:
-    return BuildError(
-        f"{filename}: the process that unpacked it ended before it was done",
-        hint="if memory ran out, try again with ENVTOOL_JOBS=1",
-    )
+def _serve(line: int) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError), socket.socket(fileno=line) as connection:
+        # Who asked was killed, when nobody is there to hear the answer.
+        for asked in connection.makefile("rb"):
+            connection.sendall(_line(_answer(json.loads(asked), connection)))
 
 
-def serve() -> None:
-    """Be a worker, until standard input ends or nobody hears the answers."""
-    try:
-        for line in sys.stdin.buffer:
-            answer = _answer(json.loads(line), sys.stdout.buffer)
-            _say(sys.stdout.buffer, answer)
-    except BrokenPipeError:
-        os._exit(1)  # who asked was killed; there is nobody to tell
-
-
-def _answer(asked: list[Any], out: IO[bytes]) -> list[Any]:
+def _answer(asked: list[Any], line: socket.socket) -> list[Any]:
     path, filename, target, older, refused, inheriting = asked
     pending = 0
 
@@ -164,7 +192,7 @@ def _answer(asked: list[Any], out: IO[bytes]) -> list[Any]:
         nonlocal pending
         pending += count
         if pending >= _REPORTED:
-            _say(out, ["bytes", pending])
+            line.sendall(_line(["bytes", pending]))
             pending = 0
 
     try:
@@ -183,10 +211,9 @@ def _answer(asked: list[Any], out: IO[bytes]) -> list[Any]:
         return ["disk", error.errno, error.strerror, error.filename]
     except Exception:  # noqa: BLE001 - told where somebody can see it
         return ["bug", traceback.format_exc()]
-    _say(out, ["bytes", pending])
+    line.sendall(_line(["bytes", pending]))
     return ["done", unpacked.nar_hash.base16, unpacked.nar_size]
 
 
-def _say(out: IO[bytes], answer: list[Any]) -> None:
-    out.write(json.dumps(answer).encode() + b"\n")
-    out.flush()
+def _line(words: list[Any]) -> bytes:
+    return json.dumps(words).encode() + b"\n"

@@ -1,7 +1,12 @@
 """Worker processes unpack as this process would, and die without harm."""
 
 import os
+import select
+import signal
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +58,64 @@ def test_who_waits_for_a_killed_worker_is_told(tmp_path: Path) -> None:
         workers.unpack(str(pipe), pipe.name, str(tmp_path / "slow"), lambda _: None)
     with pytest.raises(BuildError, match="ended before it was done"):
         workers.unpack(str(pipe), pipe.name, str(tmp_path / "slow"), lambda _: None)
+
+
+def _others(leader: int) -> set[int]:
+    """Return the living processes of the leader's session but for itself."""
+    found = set()
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with suppress(OSError):
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            if os.getsid(pid) == leader != pid and state != "Z":
+                found.add(pid)
+    return found
+
+
+def test_a_worker_that_is_killed_takes_no_other_with_it(
+    make_wheel: "MakeWheel", tmp_path: Path
+) -> None:
+    wheel = make_wheel("tiny")
+    with Workers(3) as workers:
+        for name in ("one", "two", "three"):  # all have been forked when all have answered
+            workers.unpack(str(wheel), wheel.name, str(tmp_path / name), lambda _: None)
+        killed = min(_others(workers._process.pid))
+        os.kill(killed, signal.SIGKILL)
+        outcomes = []
+        for name in ("four", "five", "six"):
+            try:
+                workers.unpack(str(wheel), wheel.name, str(tmp_path / name), lambda _: None)
+                outcomes.append("done")
+            except BuildError as error:
+                outcomes.append(error.message)
+    assert outcomes.count("done") == 2
+    assert any("ended before it was done" in outcome for outcome in outcomes)
+    assert not _others(workers._process.pid)
+
+
+_OWNER = """
+import os, signal
+from envtool.build.worker import Workers
+workers = Workers(3)
+print(workers._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_when_who_started_them_is_killed() -> None:
+    owner = subprocess.run([sys.executable, "-c", _OWNER], capture_output=True, check=False)
+    assert owner.returncode == -signal.SIGKILL
+    leader = int(owner.stdout)
+    _wait_for_end(leader)
+    for pid in _others(leader):
+        _wait_for_end(pid)
+    assert not _others(leader)
+
+
+def _wait_for_end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        select.select([handle], [], [], 60)
+        os.close(handle)
 
 
 def test_an_environment_of_workers_is_the_same(
