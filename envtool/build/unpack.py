@@ -23,6 +23,7 @@ from envtool.formats.nix import nar
 from envtool.formats.nix.hashing import Hash
 from envtool.machine.sharing.twin import Twin
 from envtool.sources import elf, elf_edit
+from envtool.sources.members import Data
 from envtool.sources.wheel import CHUNK, Member, Wheel
 from envtool.values import value
 
@@ -200,8 +201,8 @@ class _Writer:
         self.on_bytes(member.size)
 
     def _file(
-        self, path: str, opening: bytes, size: int, pieces: Iterator[bytes], *, executable: bool
-    ) -> bytes:
+        self, path: str, opening: bytes, size: int, pieces: Iterator[Data], *, executable: bool
+    ) -> Data:
         """Write one file and its node; return its first piece."""
         mode = 0o555 if executable else 0o444
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -231,8 +232,8 @@ class _Writer:
         return first
 
     def _twin(
-        self, twin: Twin, head: bytes, pieces: Iterator[bytes], tail: bytes, path: str
-    ) -> bytes:
+        self, twin: Twin, head: bytes, pieces: Iterator[Data], tail: bytes, path: str
+    ) -> Data:
         """Do it for a file that the older version may have, too."""
         with twin:
             first = next(pieces, b"")
@@ -244,19 +245,19 @@ class _Writer:
 
     def _all(
         self,
-        write: Callable[[bytes], object],
-        first: bytes,
-        pieces: Iterator[bytes],
+        write: Callable[[Data], object],
+        first: Data,
+        pieces: Iterator[Data],
         path: str,
     ) -> None:
-        piece: bytes | None = first
+        piece: Data | None = first
         while piece is not None:
             self.sink(piece)
             self._look(piece, path)
             write(piece)
             piece = next(pieces, None)
 
-    def _look(self, data: bytes, path: str) -> None:
+    def _look(self, data: Data, path: str) -> None:
         """Refuse a file with a text in it that must not be there."""
         self.finder(data)
         if self.finder.found is not None:
@@ -268,7 +269,7 @@ class _Writer:
                 "or declare its project instead of the wheel",
             )
 
-    def _look_at_elf(self, data: bytes | None, path: str, place: str) -> None:
+    def _look_at_elf(self, data: Data | None, path: str, place: str) -> None:
         if data is not None:
             found = elf.dynamic(data)
         else:
@@ -301,13 +302,13 @@ def _folders(wheel: Wheel) -> frozenset[str]:
     return frozenset(found)
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: Data) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def _inheriting(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _inheriting(pieces: Iterator[Data]) -> Iterator[Data]:
     """Yield a file's pieces, or the whole of a library whose search path is changed."""
     first = next(pieces, b"")
     if first.startswith(elf.MAGIC):

@@ -24,6 +24,7 @@ __all__ = [
     "search_tags",
 ]
 
+Data = bytes | bytearray | mmap
 _WIDE, _NARROW = 2, 1
 _IDENT_SIZE = 16
 _HEADER_SIZE = 64
@@ -139,7 +140,7 @@ _LAYOUTS = {
 _DAMAGE = (struct.error, IndexError, ValueError, OverflowError)
 
 
-def dynamic(data: bytes | mmap) -> Dynamic | None:
+def dynamic(data: Data) -> Dynamic | None:
     """Return what the dynamic section of the ELF file `data` says.
 
     None when it is no ELF file, is static, or is damaged: a damaged file is the loader's to refuse.
@@ -154,7 +155,7 @@ def dynamic(data: bytes | mmap) -> Dynamic | None:
         return None
 
 
-def read(data: bytes | mmap) -> Elf | None:
+def read(data: Data) -> Elf | None:
     """Return all that an ELF file says to the loader; None when it is none, or is damaged."""
     layout = _layout_of(data)
     if layout is None:
@@ -191,13 +192,13 @@ def search_tags(data: bytes) -> list[tuple[int, int, str]]:
     return found
 
 
-def _layout_of(data: bytes | mmap) -> _Layout | None:
+def _layout_of(data: Data) -> _Layout | None:
     if data[:4] != MAGIC or len(data) < _HEADER_SIZE:
         return None
     return _LAYOUTS.get((data[4], data[5]))
 
 
-def _interpreter(data: bytes | mmap, layout: _Layout) -> str | None:
+def _interpreter(data: Data, layout: _Layout) -> str | None:
     for kind, offset, _, size in _segments(data, layout):
         if kind == _PT_INTERP:
             text = data[offset : offset + min(size, _LONGEST_TEXT)]
@@ -210,7 +211,7 @@ class _Section:
 
     def __init__(
         self,
-        data: bytes | mmap,
+        data: Data,
         layout: _Layout,
         entries: list[tuple[int, int]],
         loads: list[tuple[int, int, int]],
@@ -224,7 +225,7 @@ class _Section:
         """Where in the file they begin."""
 
     @classmethod
-    def find(cls, data: bytes | mmap, layout: _Layout) -> "_Section | None":
+    def find(cls, data: Data, layout: _Layout) -> "_Section | None":
         loads: list[tuple[int, int, int]] = []
         place: tuple[int, int] | None = None
         for kind, offset, address, size in _segments(data, layout):
@@ -314,7 +315,7 @@ def _folders(joined: list[str]) -> tuple[str, ...] | None:
     return tuple(part for each in joined for part in each.split(":") if part)
 
 
-def _segments(data: bytes | mmap, layout: _Layout) -> Iterator[tuple[int, int, int, int]]:
+def _segments(data: Data, layout: _Layout) -> Iterator[tuple[int, int, int, int]]:
     header = layout.header.unpack_from(data, _IDENT_SIZE)
     start, size, count = header[4], header[8], header[9]
     for index in range(min(count, _MOST_SEGMENTS)):
@@ -326,9 +327,7 @@ def _segments(data: bytes | mmap, layout: _Layout) -> Iterator[tuple[int, int, i
         yield kind, offset, address, file_size
 
 
-def _entries(
-    data: bytes | mmap, layout: _Layout, offset: int, size: int
-) -> Iterator[tuple[int, int]]:
+def _entries(data: Data, layout: _Layout, offset: int, size: int) -> Iterator[tuple[int, int]]:
     for at in range(offset, offset + size, layout.entry.size)[:_MOST_ENTRIES]:
         tag, value = layout.entry.unpack_from(data, at)
         if tag == 0:

@@ -16,14 +16,14 @@ import re
 import stat
 import struct
 import zipfile
-import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from email.parser import HeaderParser
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Self
 
 from envtool.errors import WheelError
+from envtool.sources.members import Data, DeflateError, inflate, inflate_pieces
 from envtool.values import value
 
 MAX_INFLATE = 1032
@@ -48,29 +48,6 @@ MAX_DEPTH = 100
 """Folders in a member's name; real wheels have about ten."""
 _MAX_NAME = 255
 _DRIVE = re.compile("[A-Za-z]:")
-
-
-class _Inflater(Protocol):
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
-
-
-class _Zlib(Protocol):
-    error: type[Exception]
-
-    def decompressobj(self, wbits: int) -> _Inflater: ...
-
-
-def _fast_zlib() -> _Zlib:
-    try:
-        from isal import isal_zlib
-    except ImportError:  # no build for this machine; the standard library's does the same, slower
-        return cast("_Zlib", zlib)
-    return cast("_Zlib", isal_zlib)
-
-
-_ZLIB = _fast_zlib()
 
 
 @value
@@ -115,6 +92,7 @@ class Wheel:
         try:
             self._infos = self._directory()
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._bytes = memoryview(self._map)
         except BaseException:
             self._file.close()
             raise
@@ -139,6 +117,7 @@ class Wheel:
 
     def close(self) -> None:
         """Release the file."""
+        self._bytes.release()
         self._map.close()
         self._file.close()
 
@@ -331,23 +310,25 @@ class Wheel:
             found.append(EntryPoint(name, module.strip(), attribute.strip()))
         return tuple(found)
 
-    def whole(self, member: Member) -> bytes:
+    def whole(self, member: Member) -> Data:
         """Return all bytes of a member of at most `CHUNK`, checked as `read` does."""
         start = self._data_start(member)
-        data = self._map[start : start + member.packed]
-        if len(data) != member.packed:
-            raise self._fail(f"{member.name!r} is truncated")
-        if member.method != zipfile.ZIP_STORED:
+        with self._bytes[start : start + member.packed] as packed:
+            if len(packed) != member.packed:
+                raise self._fail(f"{member.name!r} is truncated")
             try:
-                # One byte more than claimed is enough to see that the claim is a lie.
-                data = _ZLIB.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
-            except (_ZLIB.error, zlib.error) as error:
-                raise self._fail(f"{member.name!r} cannot be inflated: {error}") from error
+                stored = member.method == zipfile.ZIP_STORED
+                data = bytes(packed) if stored else inflate(packed, member.size)
+            except DeflateError as error:
+                raise self._damaged(member) from error
         if len(data) != member.size:
-            raise self._fail(f"{member.name!r} is not the {member.size} bytes it claims")
+            raise self._damaged(member)
         if member.digest is not None:
             self._check_digest(member, member.digest, hashlib.new(member.digest[0], data).digest())
         return data
+
+    def _damaged(self, member: Member) -> WheelError:
+        return self._fail(f"{member.name!r} is damaged, or not the {member.size} bytes it claims")
 
     def _check_digest(self, member: Member, recorded: tuple[str, str], digest: bytes) -> None:
         if urlsafe_b64encode(digest).rstrip(b"=").decode() != recorded[1]:
@@ -368,7 +349,7 @@ class Wheel:
                 hasher.update(piece)
             yield piece
         if left:
-            raise self._fail(f"{member.name!r} is not the {member.size} bytes it claims")
+            raise self._damaged(member)
         if hasher is not None and member.digest is not None:
             self._check_digest(member, member.digest, hasher.digest())
 
@@ -377,24 +358,14 @@ class Wheel:
         end = start + member.packed
         if end > len(self._map):
             raise self._fail(f"{member.name!r} is truncated")
+        packed = (self._map[at : min(at + CHUNK, end)] for at in range(start, end, CHUNK))
         if member.method == zipfile.ZIP_STORED:
-            for at in range(start, end, CHUNK):
-                yield self._map[at : min(at + CHUNK, end)]
+            yield from packed
             return
-        inflater = _ZLIB.decompressobj(-zlib.MAX_WBITS)
-        for at in range(start, end, CHUNK):
-            data = self._map[at : min(at + CHUNK, end)]
-            more = True
-            while more:
-                try:
-                    piece = inflater.decompress(data, CHUNK)
-                except (_ZLIB.error, zlib.error) as error:
-                    raise self._fail(f"{member.name!r} cannot be inflated: {error}") from error
-                if piece:
-                    yield piece
-                data = inflater.unconsumed_tail
-                # A full piece may have more behind it that all of the input led to already.
-                more = bool(data) or len(piece) == CHUNK
+        try:
+            yield from inflate_pieces(packed, CHUNK)
+        except DeflateError as error:
+            raise self._damaged(member) from error
 
     def _data_start(self, member: Member) -> int:
         header = self._map[member.offset : member.offset + _LOCAL_HEADER.size]

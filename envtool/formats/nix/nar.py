@@ -107,7 +107,7 @@ class HashingSink:
         self._hash: _Hasher | None = None
         self.size = 0
 
-    def __call__(self, data: bytes | memoryview) -> None:
+    def __call__(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next piece."""
         self.size += len(data)
         if self._hash is not None:

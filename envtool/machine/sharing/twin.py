@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from envtool.machine.metadata import MTIME, is_canonical
+from envtool.sources.members import Data
 
 _CHUNK = 1 << 20
 
@@ -62,14 +63,14 @@ class Twin:
         if self._copy is not None:
             os.close(self._copy)
 
-    def matches(self, data: bytes) -> bool:
+    def matches(self, data: Data) -> bool:
         """Return whether the older file goes on with these bytes; once not, ask no more."""
         if _read(self._descriptor, len(data)) != data:
             return False
         self._same += len(data)
         return True
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         """Take the next bytes of the new file."""
         if self._copy is None:
             if self.matches(data):
@@ -127,7 +128,7 @@ def _read(descriptor: int, size: int) -> bytes:
     return data
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: Data) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
