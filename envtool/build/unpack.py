@@ -31,6 +31,7 @@ VERSION = "1"
 """Part of the derivation: a change in what this module writes is a new number."""
 _INSTALLER = b"envtool\n"
 _SMALL = 1 << 16
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _Tree = dict[str, "Member | bytes | _Tree"]
 """Name to a wheel's member, to bytes of our own, or to a folder."""
@@ -121,7 +122,8 @@ def _installed(place: str, wheel: Wheel) -> str:
 
 
 def _index(wheel: Wheel, tree: _Tree) -> dict[str, Any]:
-    metadata = HeaderParser().parsestr(wheel.metadata_text("METADATA"))
+    # The parser would read the description, too, which is all behind the first empty line.
+    metadata = HeaderParser().parsestr(wheel.metadata_text("METADATA").partition("\n\n")[0])
     site = _folder(tree, SITE)
     return {
         "name": str(metadata.get("Name", "")),
@@ -205,7 +207,6 @@ class _Writer:
     ) -> Data:
         """Write one file and its node; return its first piece."""
         mode = 0o555 if executable else 0o444
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         head = opening + nar.regular_open(size, executable=executable)
         tail = nar.regular_close(size) + nar.ENTRY_CLOSE
         if self.older is not None:
@@ -213,7 +214,7 @@ class _Writer:
             twin = Twin.find(older, path, size, mode)
             if twin is not None:
                 return self._twin(twin, head, pieces, tail, path)
-        descriptor = os.open(path, flags, mode)
+        descriptor = os.open(path, _FLAGS, mode)
         try:
             first = next(pieces, b"")
             if size < _SMALL:
@@ -303,9 +304,9 @@ def _folders(wheel: Wheel) -> frozenset[str]:
 
 
 def _write(descriptor: int, data: Data) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def _inheriting(pieces: Iterator[Data]) -> Iterator[Data]:

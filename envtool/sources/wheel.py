@@ -16,7 +16,7 @@ import re
 import stat
 import struct
 import zipfile
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping
 from email.parser import HeaderParser
 from types import TracebackType
@@ -34,8 +34,9 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _SCHEMES = {"purelib": "site-packages", "platlib": "site-packages"}
 _SCHEMES |= {"scripts": "scripts", "data": "data", "headers": "headers"}
-_HASHES = ("sha256", "sha384", "sha512")
+_HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _PLAIN_NAME = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9_.+ -]*/)*[A-Za-z0-9_][A-Za-z0-9_.+ -]*/?"
 ).fullmatch
@@ -324,14 +325,15 @@ class Wheel:
         if len(data) != member.size:
             raise self._damaged(member)
         if member.digest is not None:
-            self._check_digest(member, member.digest, hashlib.new(member.digest[0], data).digest())
+            algorithm = member.digest[0]
+            self._check_digest(member, member.digest, _HASHES[algorithm](data).digest())
         return data
 
     def _damaged(self, member: Member) -> WheelError:
         return self._fail(f"{member.name!r} is damaged, or not the {member.size} bytes it claims")
 
     def _check_digest(self, member: Member, recorded: tuple[str, str], digest: bytes) -> None:
-        if urlsafe_b64encode(digest).rstrip(b"=").decode() != recorded[1]:
+        if b2a_base64(digest, newline=False).translate(_URLSAFE, b"=") != recorded[1].encode():
             raise self._fail(f"{member.name!r} is not what RECORD says it is")
 
     def read(self, member: Member) -> Iterator[bytes]:
@@ -368,11 +370,13 @@ class Wheel:
             raise self._damaged(member) from error
 
     def _data_start(self, member: Member) -> int:
-        header = self._map[member.offset : member.offset + _LOCAL_HEADER.size]
-        if len(header) != _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
+        try:
+            signature, name, extra = _LOCAL_HEADER.unpack_from(self._map, member.offset)
+        except struct.error:  # beyond the end
+            signature = b""
+        if signature != b"PK\3\4":
             raise self._fail(f"{member.name!r} has no local header")
-        _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        return member.offset + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+        return member.offset + _LOCAL_HEADER.size + int(name) + int(extra)
 
 
 def _sections(text: str) -> Mapping[str, list[tuple[str, str]]]:
