@@ -20,8 +20,13 @@ HEAD = """\
 <!-- Written by docs/reference/generate.py from the program's parser; edit the help texts there. -->
 
 `envtool COMMAND --help` shows the same in a terminal. Exit codes: 0 done, 1 an error of envtool's,
-2 wrong usage, 70 a bug in envtool, 130 interrupted; `run` and `shell` end with the code of what
-they start (126: cannot be executed, 127: not found). What `--json` prints is in [json.md](json.md).
+2 wrong usage, 70 a bug in envtool, 130 interrupted (129 and 143: by SIGHUP and SIGTERM); `run` and
+`shell` end with the code of what they start (126: cannot be executed, 127: not found). What
+`--json` prints is in [json.md](json.md).
+
+Ctrl-C, SIGTERM, and a terminal that is closed end a command within a second, whatever is being
+fetched or built, and every process that it started. What is finished is kept, what is not is made
+again the next time; declaration, lock and generation are as they were. `nohup` has it go on.
 """
 
 

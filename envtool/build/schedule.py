@@ -83,11 +83,15 @@ class Schedule:
                 self.context.fetcher.cancel()
             if workers is not None:
                 workers.close()
+            # An interrupted process may not have the time to wait for what is under way.
+            self._keep_finished()
             raise
         finally:
             for pool in (fetchers, builds):
                 pool.workers.shutdown(wait=True, cancel_futures=True)
-            self._keep_finished()
+            # A thread whose start was interrupted is one that the pool does not wait for.
+            while self.active or not self.finished.empty():
+                self._keep(self.finished.get()[1])
             self._register()
             self._unlock(list(self.locks))
 
@@ -246,12 +250,14 @@ class Schedule:
             self._register()
 
     def _keep_finished(self) -> None:
-        """Collect what workers finished after a failure, so that no work is lost."""
-        # A thread whose start was interrupted is one that the pool does not wait for.
-        while self.active or not self.finished.empty():
-            _, outcome = self.finished.get()
-            if isinstance(outcome, PathInfo):
-                self.unregistered.append(outcome)
+        """Register what workers finished, so that no work is lost."""
+        while not self.finished.empty():
+            self._keep(self.finished.get()[1])
+        self._register()
+
+    def _keep(self, outcome: PathInfo | BaseException) -> None:
+        if isinstance(outcome, PathInfo):
+            self.unregistered.append(outcome)
 
     def _register(self) -> None:
         """Flush and register what is finished, and let go of its locks."""
