@@ -113,8 +113,8 @@ def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:
         _log(fault)
     _add_site()
     try:
-        from envtool.kernel.front import read_connection
-        from envtool.kernel.relay import serve
+        from envtool.kernel.relay.front import read_connection
+        from envtool.kernel.relay.relay import serve
     except ImportError as error:
         _log(
             EnvtoolError(

@@ -7,7 +7,7 @@ from envtool.formats.declarations.notebook import lock_text, read_notebook
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.nix.storepath import StorePath
 from envtool.formats.notebooks.origin import Origin, read_origin
-from envtool.kernel.preparing import check_kind
+from envtool.kernel.headless.preparing import check_kind
 from envtool.machine import project as projects
 from envtool.values import value
 

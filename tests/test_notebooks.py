@@ -11,9 +11,9 @@ import nbformat as untyped
 import pytest
 
 from envtool.formats.notebooks.comparing import Tolerance
-from envtool.kernel.headless import run_notebook
-from envtool.kernel.preparing import Wanted
-from envtool.kernel.verifying import verify_notebooks
+from envtool.kernel.headless.preparing import Wanted
+from envtool.kernel.headless.running import run_notebook
+from envtool.kernel.headless.verifying import verify_notebooks
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 

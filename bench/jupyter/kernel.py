@@ -23,7 +23,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-from envtool.kernel.kernelspec import install_generic
+from envtool.kernel.specs.kernelspec import install_generic
 from envtool.machine.settings import load
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace

@@ -59,7 +59,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 def main() -> None:
     """Make a project with a kernel, measure, and print a table."""
-    from envtool.kernel.kernelspec import install
+    from envtool.kernel.specs.kernelspec import install
     from envtool.machine.settings import load
     from envtool.workspace.entering import open_project
     from envtool.workspace.workspace import Workspace

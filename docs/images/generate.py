@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser.conftest import TOOLS, Server, Sheet, chromium, open_page, settings_folder  # noqa: E402
 from playwright.sync_api import FloatRect, Locator, expect  # noqa: E402
 
-from envtool.kernel import kernelspec  # noqa: E402
+from envtool.kernel.specs import kernelspec  # noqa: E402
 from envtool.machine.project import Project  # noqa: E402
 from envtool.machine.settings import load  # noqa: E402
 from envtool.workspace.entering import open_project  # noqa: E402

@@ -106,7 +106,7 @@ def _prune(session: Session, workspace: "Workspace", arguments: Namespace) -> "l
 
 def _remove_kernels(session: Session, workspace: "Workspace", arguments: Namespace) -> None:
     """Take kernels away from Jupyter whose declaration is gone."""
-    from envtool.kernel.registered import remove_gone
+    from envtool.kernel.specs.registered import remove_gone
 
     for info in remove_gone(workspace, dry_run=arguments.dry_run):
         would = "would remove" if arguments.dry_run else "removed"

@@ -177,7 +177,7 @@ def _system_packages(session: Session) -> Iterator[tuple[str, str]]:
 
 
 def _kernels(session: Session) -> Iterator[tuple[str, str]]:
-    from envtool.kernel.registered import list_kernels
+    from envtool.kernel.specs.registered import list_kernels
 
     for info in list_kernels(session.workspace()):
         yield info.name, info.display_name

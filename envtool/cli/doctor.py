@@ -73,7 +73,7 @@ def _findings(workspace: "Workspace") -> Iterator["Finding"]:
 def _check_jupyter(workspace: "Workspace") -> Iterator["Finding"]:
     from shutil import which
 
-    from envtool.kernel.registered import list_kernels
+    from envtool.kernel.specs.registered import list_kernels
     from envtool.machine.asking.checkup import Finding
 
     found = which("jupyter")

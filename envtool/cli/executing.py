@@ -12,9 +12,9 @@ from envtool.cli.terminal import duration_text
 from envtool.errors import EnvtoolError
 
 if TYPE_CHECKING:
-    from envtool.kernel.headless import NotebookRun
-    from envtool.kernel.preparing import Wanted
-    from envtool.kernel.verifying import Verified
+    from envtool.kernel.headless.preparing import Wanted
+    from envtool.kernel.headless.running import NotebookRun
+    from envtool.kernel.headless.verifying import Verified
     from envtool.machine.project import Project
 
 __all__ = ["add_commands"]
@@ -146,7 +146,7 @@ def _projects(session: Session, arguments: Namespace) -> "list[Project]":
 
 
 def _run_notebooks(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.headless import run_notebook, run_notebooks
+    from envtool.kernel.headless.running import run_notebook, run_notebooks
 
     if arguments.in_place and arguments.output:
         raise UsageError("--in-place and --output exclude each other")
@@ -160,7 +160,7 @@ def _run_notebooks(session: Session, arguments: Namespace) -> int:
 
 
 def _wanted(arguments: Namespace, **more: Any) -> "Wanted":
-    from envtool.kernel.preparing import Wanted
+    from envtool.kernel.headless.preparing import Wanted
 
     return Wanted(
         timeout=arguments.timeout,
@@ -227,7 +227,7 @@ def _error_json(error: EnvtoolError | None) -> dict[str, Any] | None:
 
 def _run_verify(session: Session, arguments: Namespace) -> int:
     from envtool.formats.notebooks.comparing import Tolerance
-    from envtool.kernel.verifying import verify_notebooks
+    from envtool.kernel.headless.verifying import verify_notebooks
 
     tolerance = Tolerance(relative=arguments.tolerance, image=arguments.image_tolerance)
     found = verify_notebooks(

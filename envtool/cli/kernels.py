@@ -9,7 +9,7 @@ from envtool.cli.render import table
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
-    from envtool.kernel.specfolder import KernelSpecInfo
+    from envtool.kernel.specs.specfolder import KernelSpecInfo
 
 __all__ = ["add_commands"]
 
@@ -84,7 +84,7 @@ def _add_install(commands: "Commands[Parser]") -> None:
 
 
 def _run_install(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.kernelspec import install, install_generic
+    from envtool.kernel.specs.kernelspec import install, install_generic
 
     options, prefix = session.options, arguments.prefix
     named = arguments.declaration or options.file or options.environment != "default"
@@ -106,7 +106,7 @@ def _run_install(session: Session, arguments: Namespace) -> int:
 
 
 def _run_list(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - it has no words
-    from envtool.kernel.registered import list_kernels
+    from envtool.kernel.specs.registered import list_kernels
 
     kernels, terminal = list_kernels(session.workspace()), session.terminal
     if terminal.json:
@@ -119,7 +119,7 @@ def _run_list(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - 
 
 
 def _run_remove(session: Session, arguments: Namespace) -> int:
-    from envtool.kernel.registered import remove
+    from envtool.kernel.specs.registered import remove
 
     info = remove(arguments.name)
     return _show(session, info, f"removed kernel {info.name} from {info.directory}")

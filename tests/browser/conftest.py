@@ -18,7 +18,7 @@ from typing import Protocol
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Response, expect, sync_playwright
 
-from envtool.kernel import kernelspec
+from envtool.kernel.specs import kernelspec
 from envtool.machine.project import Project
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace

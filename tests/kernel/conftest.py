@@ -10,7 +10,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from envtool.kernel import kernelspec
+from envtool.kernel.specs import kernelspec
 from envtool.machine.project import Project
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace

@@ -16,8 +16,8 @@ import pytest
 
 from envtool.errors import KernelError
 from envtool.formats.lock import render
-from envtool.kernel import kernelspec
-from envtool.kernel.headless import run_notebook
+from envtool.kernel.headless.running import run_notebook
+from envtool.kernel.specs import kernelspec
 from envtool.machine import project as projects
 from envtool.machine.metadata import delete_tree
 from envtool.machine.settings import load
@@ -256,7 +256,7 @@ def test_a_bug_of_ours_is_told_by_a_kernel_that_stays(
     unbuilt: str, jupyter: Path, start: "Start"
 ) -> None:
     before = (
-        "from envtool.kernel.relay import _Relay\n"
+        "from envtool.kernel.relay.relay import _Relay\n"
         "execute = _Relay._execute\n"
         "def fail(self, request):\n"
         "    _Relay._execute = execute\n"

@@ -10,10 +10,10 @@ import nbformat as untyped
 import pytest
 
 from envtool.formats.lock import parse, render
-from envtool.kernel import kernelspec
 from envtool.kernel.entry import entry
-from envtool.kernel.headless import run_notebook
-from envtool.kernel.preparing import Wanted
+from envtool.kernel.headless.preparing import Wanted
+from envtool.kernel.headless.running import run_notebook
+from envtool.kernel.specs import kernelspec
 from envtool.machine import project as projects
 from envtool.machine.project import Project
 from envtool.values import replace

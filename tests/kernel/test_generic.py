@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat as untyped
 import pytest
 
-from envtool.kernel import kernelspec
+from envtool.kernel.specs import kernelspec
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 

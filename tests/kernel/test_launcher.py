@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envtool.kernel import kernelspec
 from envtool.kernel.entering import magics_folder, variables
+from envtool.kernel.specs import kernelspec
 from envtool.machine.collecting.retention import Retention
 from envtool.machine.project import Project
 from envtool.values import replace

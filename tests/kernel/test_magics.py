@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envtool.formats.declarations.editing.template import template
-from envtool.kernel import kernelspec
-from envtool.kernel.headless import run_notebook
-from envtool.kernel.preparing import Wanted
+from envtool.kernel.headless.preparing import Wanted
+from envtool.kernel.headless.running import run_notebook
+from envtool.kernel.specs import kernelspec
 from envtool.machine.project import Project
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace

@@ -16,7 +16,7 @@ import nbformat as untyped
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from envtool.kernel import kernelspec
+from envtool.kernel.specs import kernelspec
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 

@@ -26,7 +26,7 @@ from jupyter_client.manager import AsyncKernelManager
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from envtool.kernel.kernelspec import install_generic
+from envtool.kernel.specs.kernelspec import install_generic
 from envtool.machine.settings import load
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace

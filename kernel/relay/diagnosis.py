@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import EnvtoolError
-from envtool.kernel.front import Front
-from envtool.kernel.wire import Message
+from envtool.kernel.relay.front import Front
+from envtool.kernel.relay.wire import Message
 
 if TYPE_CHECKING:
     import zmq

@@ -22,7 +22,7 @@ __all__ = ["Execution", "perform"]
 
 _LAST_WORDS = 10
 """Seconds that an interrupted run may take to notice."""
-_APART = b"envtool.kernel.apart"
+_APART = b"envtool.kernel.headless.apart"
 _SHOWN = 60
 """Characters of a cell that its progress line shows."""
 _LONGEST = 70

@@ -13,8 +13,8 @@ import pytest
 from envtool.errors import DeclarationError, EnvtoolError, KernelError, ResolutionError
 from envtool.formats.declarations.notebook import lock_text
 from envtool.formats.nix.hashing import Hash
-from envtool.kernel.headless import run_notebook, run_notebooks
-from envtool.kernel.preparing import Wanted
+from envtool.kernel.headless.preparing import Wanted
+from envtool.kernel.headless.running import run_notebook, run_notebooks
 from envtool.machine.project import Project
 from envtool.reporting import SilentReporter
 from envtool.workspace.entering import open_project

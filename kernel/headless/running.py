@@ -19,8 +19,8 @@ from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.origin import Origin
 from envtool.formats.notebooks.parameters import assignments, defaults, inject
 from envtool.kernel.entering import program
-from envtool.kernel.execution import Execution, perform
-from envtool.kernel.preparing import (
+from envtool.kernel.headless.execution import Execution, perform
+from envtool.kernel.headless.preparing import (
     Entered,
     Wanted,
     check_kind,

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from envtool.kernel.front import Front
-from envtool.kernel.wire import Message
+from envtool.kernel.relay.front import Front
+from envtool.kernel.relay.wire import Message
 
 __all__ = ["Showing"]
 

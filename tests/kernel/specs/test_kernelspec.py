@@ -9,7 +9,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 
 from envtool.errors import KernelError
-from envtool.kernel import kernelspec, registered
+from envtool.kernel.specs import kernelspec, registered
 from envtool.machine import project as projects
 from envtool.machine.project import Project
 from envtool.machine.settings import load

@@ -12,8 +12,8 @@ from envtool.errors import EnvtoolError, KernelError
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.comparing import CellReport, Tolerance, compare_cells
 from envtool.formats.notebooks.origin import Origin, read_origin
-from envtool.kernel.execution import perform
-from envtool.kernel.preparing import (
+from envtool.kernel.headless.execution import perform
+from envtool.kernel.headless.preparing import (
     Wanted,
     check_kind,
     enter,

@@ -7,7 +7,14 @@ from typing import Any
 
 from envtool.errors import EnvtoolError, KernelError, ProfileError
 from envtool.kernel.drift import difference
-from envtool.kernel.specfolder import NAME, KernelSpecInfo, entries, owner, read_spec, search_path
+from envtool.kernel.specs.specfolder import (
+    NAME,
+    KernelSpecInfo,
+    entries,
+    owner,
+    read_spec,
+    search_path,
+)
 from envtool.machine.disk import disk_errors
 from envtool.machine.settings import load
 from envtool.values import replace

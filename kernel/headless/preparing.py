@@ -15,10 +15,10 @@ from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
 from envtool.formats.hints import placed
 from envtool.formats.notebooks.astray import astray
-from envtool.kernel.apart import apart, views_of
 from envtool.kernel.entering import command, inside, variables
-from envtool.kernel.execution import Execution
-from envtool.kernel.rehearsal import changes_itself, entered_by, rehearsal
+from envtool.kernel.headless.apart import apart, views_of
+from envtool.kernel.headless.execution import Execution
+from envtool.kernel.headless.rehearsal import changes_itself, entered_by, rehearsal
 from envtool.machine import project as projects
 from envtool.machine.disk import disk_errors
 from envtool.machine.project import Project

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from jupyter_client.session import Session as Judge
 
-from envtool.kernel.wire import DELIMITER, Wire
+from envtool.kernel.relay.wire import DELIMITER, Wire
 
 KEY = b"a key"
 

@@ -1,6 +1,6 @@
 """What a cell shows of a build."""
 
-from envtool.kernel.progress import Progress, waiting
+from envtool.kernel.relay.progress import Progress, waiting
 from envtool.reporting import Step
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envtool.kernel import behind
+from envtool.kernel.relay import behind
 from envtool.machine.project import Project
 from envtool.workspace.workspace import Workspace
 

@@ -1,6 +1,6 @@
 """Starting the kernel of a headless run apart: without network, or in an otherwise empty root.
 
-    python -I -m envtool.kernel.apart DESCRIPTION PROGRAM WORDS…
+    python -I -m envtool.kernel.headless.apart DESCRIPTION PROGRAM WORDS…
 
 The description is JSON: `network` (bool) and, for an otherwise empty root, `views` (the
 fields of each) and `folder`. Kernels of headless runs talk over sockets that are files, so

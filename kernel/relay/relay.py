@@ -19,17 +19,17 @@ import zmq
 
 from envtool import errors
 from envtool.errors import EnvtoolError, KernelError
-from envtool.kernel.behind import Behind
-from envtool.kernel.building import Building
-from envtool.kernel.diagnosis import answer_with, explain, interrupted
 from envtool.kernel.drift import mention
 from envtool.kernel.entry import Entry
-from envtool.kernel.front import Front, drained, kernel_info
 from envtool.kernel.goal import Goal
-from envtool.kernel.progress import waiting
-from envtool.kernel.showing import Showing
-from envtool.kernel.waking import Waking
-from envtool.kernel.wire import Message
+from envtool.kernel.relay.behind import Behind
+from envtool.kernel.relay.building import Building
+from envtool.kernel.relay.diagnosis import answer_with, explain, interrupted
+from envtool.kernel.relay.front import Front, drained, kernel_info
+from envtool.kernel.relay.progress import waiting
+from envtool.kernel.relay.showing import Showing
+from envtool.kernel.relay.waking import Waking
+from envtool.kernel.relay.wire import Message
 
 __all__ = ["serve"]
 

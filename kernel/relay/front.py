@@ -9,7 +9,7 @@ import zmq
 
 from envtool import __version__
 from envtool.errors import KernelError
-from envtool.kernel.wire import Message, Wire
+from envtool.kernel.relay.wire import Message, Wire
 
 __all__ = ["Front", "drained", "kernel_info", "read_connection"]
 

@@ -15,9 +15,9 @@ from typing import Any
 import zmq
 
 from envtool.errors import KernelError
-from envtool.kernel.child import Child
-from envtool.kernel.front import Front, drained, endpoint
-from envtool.kernel.wire import DELIMITER, Message
+from envtool.kernel.relay.child import Child
+from envtool.kernel.relay.front import Front, drained, endpoint
+from envtool.kernel.relay.wire import DELIMITER, Message
 from envtool.machine.disk import disk_errors
 
 __all__ = ["Behind"]

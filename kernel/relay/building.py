@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import envtool
 from envtool.errors import EnvtoolError, KernelError
-from envtool.kernel.child import Child
+from envtool.kernel.relay.child import Child
 from envtool.machine.settings import load
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Building:
         package = os.path.dirname(os.path.dirname(os.path.abspath(envtool.__file__)))
         code = (
             f"import sys; sys.path.insert(0, {package!r}); "
-            "from envtool.kernel.building import main; sys.exit(main(sys.argv[1:]))"
+            "from envtool.kernel.relay.building import main; sys.exit(main(sys.argv[1:]))"
         )
         words = [str(writer), project.path, project.environment, "asked" if is_asked else ""]
         try:
@@ -85,7 +85,7 @@ class _Pictures:
     """Sends what is to be shown, at a steady pace, until the end of the work."""
 
     def __init__(self, writer: int, name: str) -> None:
-        from envtool.kernel.progress import Progress
+        from envtool.kernel.relay.progress import Progress
 
         self.progress = Progress(name)
         self._writer = writer

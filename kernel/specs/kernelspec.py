@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import envtool
 from envtool.errors import KernelError
-from envtool.kernel.specfolder import NAME, SPEC, KernelSpecInfo, jupyter_folder, owner, read_spec
+from envtool.kernel.specs.specfolder import (
+    NAME,
+    SPEC,
+    KernelSpecInfo,
+    jupyter_folder,
+    owner,
+    read_spec,
+)
 from envtool.machine.disk import disk_errors
 from envtool.machine.project import declaration_text, read
 from envtool.machine.settings import load

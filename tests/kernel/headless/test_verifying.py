@@ -7,10 +7,10 @@ import pytest
 
 from envtool.errors import KernelError
 from envtool.formats.notebooks.comparing import Tolerance
-from envtool.kernel.headless import run_notebook
-from envtool.kernel.preparing import Wanted
+from envtool.kernel.headless.preparing import Wanted
+from envtool.kernel.headless.running import run_notebook
+from envtool.kernel.headless.verifying import Verified, verify_notebooks
 from envtool.kernel.state import State, state_of
-from envtool.kernel.verifying import Verified, verify_notebooks
 from envtool.machine.project import Project
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace

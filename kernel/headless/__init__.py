@@ -1,0 +1,1 @@
+"""Notebooks run from top to bottom without a front end, and run again to verify them."""

@@ -1,0 +1,1 @@
+"""Kernelspecs: the folders by which Jupyter finds our kernels."""
