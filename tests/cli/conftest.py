@@ -1,6 +1,7 @@
 """A home, a root and a project of their own, and the command line as a process."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pexpect
 import pytest
@@ -232,30 +233,84 @@ def _sha256(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-class Spawn(Protocol):
-    """Start the command line on a terminal of its own."""
+class Terminal(pexpect.spawn):  # type: ignore[misc] # pexpect has no types
+    """A terminal that a test types at, and the program on it; what is seen has no escapes."""
 
-    def __call__(self, *words: str, environ: Mapping[str, str] | None = None) -> Any: ...
+    said = ""
+    """What was printed between the last command and its answer, such as by the prompt."""
+
+    def answer(self, command: str) -> str:
+        """Return what a command prints between two marks that the typed line does not hold."""
+        self.sendline(f"echo 'b''egin'; {command}; echo 'e''nd'")
+        self.expect(r"begin\r\n(.*?)\r?\n?end\r\n")
+        self.said = _plain(self.before)
+        return _plain(self.match[1]).strip()
+
+    def line(self, beginning: str) -> str:
+        """Return the rest of a line from where these letters stand, once it has come."""
+        self.expect(rf"{re.escape(beginning)}[^\r\n]*(?=\r)")
+        return _plain(self.after).strip()
+
+    def ended(self) -> int:
+        """Return the exit code once the program has ended."""
+        self.expect(pexpect.EOF)
+        self.close()
+        assert self.exitstatus is not None, f"signal {self.signalstatus}"
+        return int(self.exitstatus)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>(]B?|\r", "", text)
+
+
+class OpenTerminal(Protocol):
+    """Start a program on a terminal of its own, in the project, with just these variables more."""
+
+    def __call__(
+        self, *words: str, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> Terminal: ...
 
 
 @pytest.fixture
-def spawn(place: Place) -> Iterator[Spawn]:
-    """Start the command line on a pseudo-terminal; what is left at the end is hung up on."""
+def open_terminal(place: Place) -> Iterator[OpenTerminal]:
+    """Start programs on pseudo-terminals; what is left at the end is hung up on."""
     started = []
 
-    def start(*words: str, environ: Mapping[str, str] | None = None) -> Any:
-        child = pexpect.spawn(
-            START[0],
-            [*START[1:], *words],
-            cwd=str(place.project),
-            env={**os.environ, **place.environ, **(environ or {})},
+    def start(
+        *words: str, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> Terminal:
+        terminal = Terminal(
+            words[0],
+            list(words[1:]),
+            cwd=str(cwd or place.project),
+            env={**place.environ, **(environ or {})},
             encoding="utf-8",
-            timeout=10,
-            dimensions=(24, 200),
+            timeout=30,
+            dimensions=(24, 250),
         )
-        started.append(child)
-        return child
+        started.append(terminal)
+        return terminal
 
     yield start
-    for child in started:
-        child.close(force=True)
+    for terminal in started:
+        terminal.close(force=True)
+
+
+class Spawn(Protocol):
+    """Start the command line on a terminal of its own."""
+
+    def __call__(self, *words: str, environ: Mapping[str, str] | None = None) -> Terminal: ...
+
+
+@pytest.fixture
+def spawn(open_terminal: OpenTerminal) -> Spawn:
+    return partial(open_terminal, *START)
+
+
+@pytest.fixture(params=["bash", "zsh", "fish"])
+def shell(request: pytest.FixtureRequest) -> str:
+    """Name each of the shells that envtool speaks and this machine has."""
+    name: str = request.param
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not here")
+    return name

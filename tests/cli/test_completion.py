@@ -1,12 +1,9 @@
 """What the shells complete, asked as they ask and in the shells themselves."""
 
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-import pexpect
 import pytest
 
 from envtool.formats.lock import Artifact, Lock, LockedPackage, LockedPython, render
@@ -126,35 +123,20 @@ echo "called: $*:"
 """envtool, but that it only says with which words it was called."""
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"no {name}"))
-        for name in SHELLS
-    ]
-)
-def shell(request: Any, place: Any, envtool: Any, tmp_path: Any) -> Iterator[Any]:
+@pytest.fixture
+def typing(shell: str, place: Any, envtool: Any, open_terminal: Any, tmp_path: Any) -> Any:
     """Start a shell on a terminal that has the completion and knows envtool by name."""
-    name: str = request.param
     script, programs = tmp_path / "completion", tmp_path / "programs"
-    script.write_text(envtool("completion", name).stdout)
+    script.write_text(envtool("completion", shell).stdout)
     programs.mkdir()
     (programs / "envtool").write_text(PROGRAM.format(python=sys.executable))
     (programs / "envtool").chmod(0o755)
-    environ = {**place.environ, "PATH": f"{programs}:{place.environ['PATH']}"}
-    child = pexpect.spawn(
-        str(shutil.which(name)),
-        SHELLS[name][1:],
-        cwd=str(place.project),
-        env=environ,
-        encoding="utf-8",
-        timeout=30,
-        dimensions=(24, 120),
-    )
-    ready = {"zsh": "autoload -U compinit; compinit -u -D; "}.get(name, "")
+    environ = {"PATH": f"{programs}:{place.environ['PATH']}"}
+    child = open_terminal(*SHELLS[shell], environ=environ)
+    ready = {"zsh": "autoload -U compinit; compinit -u -D; "}.get(shell, "")
     child.sendline(f"{ready}source {script}; echo rea''dy")
     child.expect_exact("ready\r\n")
-    yield child
-    child.close(force=True)
+    return child
 
 
 @pytest.fixture
@@ -184,19 +166,16 @@ def known(place: Any, make_generation: Any, envtool: Any) -> None:
         ("export --format cyc\t-o bom\t", "export --format cyclonedx -o bom.json"),
     ],
 )
-def test_a_tab_completes_in_the_shell(typed: str, called: str, shell: Any) -> None:
-    shell.send(f"envtool {typed}")
-    shell.send("\r")
-    shell.expect(r"called: (.*?):")
-    assert shell.match[1].strip() == called
+def test_a_tab_completes_in_the_shell(typed: str, called: str, typing: Any) -> None:
+    typing.send(f"envtool {typed}")
+    typing.send("\r")
+    typing.expect(r"called: (.*?):")
+    assert typing.match[1].strip() == called
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_is_one_the_shell_can_read(shell: str, envtool: Any, tmp_path: Any) -> None:
     script = tmp_path / "completion"
     script.write_text(envtool("completion", shell).stdout)
-    path = shutil.which(shell)
-    if path is not None:
-        checked = subprocess.run([path, "-n", script], capture_output=True, check=True)
-        assert checked.stderr == b""
+    checked = subprocess.run([shell, "-n", script], capture_output=True, check=True)
+    assert checked.stderr == b""
     assert "__complete" in script.read_text()

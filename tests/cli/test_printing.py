@@ -16,15 +16,6 @@ SHELLS = {
     "zsh": ["zsh", "-f", "-c"],
     "fish": ["fish", "--no-config", "-c"],
 }
-every_shell = pytest.mark.parametrize(
-    "shell",
-    [
-        pytest.param(
-            name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not here")
-        )
-        for name in SHELLS
-    ],
-)
 HOST = {"PYTHONSTARTUP": "/odd 'home'", "VIRTUAL_ENV": "", "GREETING": "", "OWN": "a\n$b\\"}
 
 
@@ -36,7 +27,6 @@ def variables(shell: str, text: str, environ: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in pairs if name not in {"_", "SHLVL", "PWD", "OLDPWD"}}
 
 
-@every_shell
 def test_a_shell_that_evaluates_it_has_entered(
     shell: str, make_generation: Any, envtool: Any, place: Any
 ) -> None:
@@ -49,7 +39,6 @@ def test_a_shell_that_evaluates_it_has_entered(
     assert "VIRTUAL_ENV" not in found
 
 
-@every_shell
 @pytest.mark.parametrize("host", [HOST, {}], ids=["with variables", "without"])
 def test_undoing_leads_back_to_the_letter(
     shell: str, host: dict[str, str], make_generation: Any, envtool: Any, place: Any

@@ -1,13 +1,11 @@
 """Progress: a line per finished phase off a terminal, bars on one."""
 
 import itertools
-import os
 import subprocess
 import sys
 import threading
 from typing import Any
 
-import pexpect
 import pytest
 
 from envtool.cli.options import Options
@@ -140,17 +138,14 @@ terminal.result("done")
 """
 
 
-def on_a_terminal(**environ: str) -> Any:
-    return pexpect.spawn(
-        sys.executable,
-        ["-c", ON_A_TERMINAL],
-        env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **environ},
-        encoding="utf-8",
-        timeout=10,
-    )
+@pytest.fixture
+def on_a_terminal(open_terminal: Any) -> Any:
+    """Start what works at two steps, each ended by a line, on a terminal."""
+    words = (sys.executable, "-c", ON_A_TERMINAL)
+    return lambda **environ: open_terminal(*words, environ={"NO_COLOR": "", **environ})
 
 
-def test_on_a_terminal_bars_move_and_leave_lines() -> None:
+def test_on_a_terminal_bars_move_and_leave_lines(on_a_terminal: Any) -> None:
     child = on_a_terminal()
     child.expect_exact("note a")
     child.expect("fetching.*0/2, 1.0 kB of 2.0 kB")
@@ -159,17 +154,17 @@ def test_on_a_terminal_bars_move_and_leave_lines() -> None:
     child.sendline()
     child.expect(r"fetched 2 artifacts, 2\.0 kB in .*/s\)")
     child.expect_exact("\x1b[?25h")  # the cursor is back
-    child.expect_exact("done")
-    child.expect(pexpect.EOF)
+    assert child.line("done") == "done"
+    assert child.ended() == 0
 
 
-def test_without_colours_the_bars_are_plain() -> None:
+def test_without_colours_the_bars_are_plain(on_a_terminal: Any) -> None:
     child = on_a_terminal(NO_COLOR="1")
     child.expect("fetching.*0/2, 1.0 kB of 2.0 kB")
     assert "\x1b[3" not in child.before + child.after
 
 
-def test_a_dumb_terminal_gets_lines() -> None:
+def test_a_dumb_terminal_gets_lines(on_a_terminal: Any) -> None:
     child = on_a_terminal(TERM="dumb")
     child.sendline()
     child.sendline()

@@ -172,8 +172,7 @@ def test_a_shell_on_a_terminal_has_them(switched: "Run", spawn: "Spawn") -> None
     child.sendline("dot -V; readlink -f /proc/$$/exe; exit 5")
     child.expect(r"graphviz version 2\.43")
     child.expect_exact("/usr/bin/bash")
-    child.wait()
-    assert child.exitstatus == 5
+    assert child.ended() == 5
 
 
 def test_a_kernel_has_them(switched: "Run", place: "Place") -> None:

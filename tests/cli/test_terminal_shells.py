@@ -11,7 +11,6 @@ from typing import Any
 import pexpect
 import pytest
 
-SHELLS = ("bash", "zsh", "fish")
 PROGRAM = f"{sys.executable} -I -c 'import sys; from envtool.cli import main; sys.exit(main())'"
 WATCH = f"""#!{sys.executable}
 import os, signal
@@ -21,22 +20,6 @@ signal.sigwait([signal.SIGWINCH])
 print("now", *os.get_terminal_size(), flush=True)
 """
 WAIT = "#!/bin/sh\necho re''ady\nread line < fifo\necho go''t $line\n"
-
-
-def shells(*names: str) -> pytest.MarkDecorator:
-    """Run a test in each of these that is here."""
-    return pytest.mark.parametrize(
-        "shell",
-        [
-            pytest.param(
-                name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not here")
-            )
-            for name in names
-        ],
-    )
-
-
-every_shell = shells(*SHELLS)
 
 
 @pytest.fixture
@@ -53,60 +36,43 @@ def enter(make_generation: Any, spawn: Any, place: Any) -> Any:
     return enter
 
 
-def answer(child: Any, command: str) -> str:
-    """Return what a command prints between two marks that the typed line does not hold."""
-    child.sendline(f"echo 'b''egin'; {command}; echo 'e''nd'")
-    child.expect(r"begin\r\n(.*?)\r?\n?end\r\n")
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>(]B?|\r", "", child.match[1]).strip()
-
-
-def ended(child: Any) -> int:
-    child.expect(pexpect.EOF)
-    child.close()
-    code: int = child.exitstatus
-    return code
-
-
-@every_shell
 def test_a_resize_reaches_the_command_and_the_shell(shell: str, enter: Any) -> None:
     child = enter(shell)
     child.sendline("env watch")
     child.expect_exact("ready")
     child.setwinsize(31, 71)
     child.expect_exact("now 71 31")
-    assert answer(child, "env true; echo $COLUMNS; stty size").split() == ["71", "31", "71"]
+    assert child.answer("env true; echo $COLUMNS; stty size").split() == ["71", "31", "71"]
 
 
 # In fish, whose drawing of a line may swallow it, test_shell.py interrupts a command.
-@shells("bash", "zsh")
+@pytest.mark.parametrize("shell", ["bash", "zsh"], indirect=True)
 def test_ctrl_c_takes_the_line_and_not_the_shell(shell: str, enter: Any) -> None:
     child = enter(shell)
     child.send("exit 9")
     child.expect("exit 9")
     child.sendintr()
     child.expect_exact("(demo) ")
-    assert answer(child, "hello") == "hello"
+    assert child.answer("hello") == "hello"
     child.sendline("exit 4")
-    assert ended(child) == 4
+    assert child.ended() == 4
 
 
-@every_shell
 def test_a_stopped_job_goes_on_behind(shell: str, enter: Any, place: Any) -> None:
     child = enter(shell)
     child.sendline("env wait")
     child.expect_exact("ready")
     child.sendcontrol("z")
     child.expect_exact("(demo) ")
-    assert re.search("(?i)stopped|suspended", answer(child, "jobs"))
-    assert answer(child, "bg > /dev/null 2>&1; hello").endswith("hello")
+    assert re.search("(?i)stopped|suspended", child.answer("jobs"))
+    assert child.answer("bg > /dev/null 2>&1; hello").endswith("hello")
     (place.project / "fifo").write_text("a line\n")
     child.expect_exact("got a line")
-    assert answer(child, "hello").startswith("hello")
+    assert child.answer("hello").startswith("hello")
     child.sendline("exit 6")
-    assert ended(child) == 6
+    assert child.ended() == 6
 
 
-@every_shell
 def test_the_end_of_input_leaves_with_the_last_status(shell: str, enter: Any) -> None:
     child = enter(shell)
     child.sendline("sh -c 'echo mar\"\"ker; exit 3'")
@@ -114,10 +80,9 @@ def test_the_end_of_input_leaves_with_the_last_status(shell: str, enter: Any) ->
     child.expect_exact("(demo) ")
     child.sendeof()
     # fish has 0 for it, whatever came before.
-    assert ended(child) == (0 if shell == "fish" else 3)
+    assert child.ended() == (0 if shell == "fish" else 3)
 
 
-@every_shell
 def test_a_terminal_that_is_gone_ends_the_shell(shell: str, enter: Any, tmp_path: Path) -> None:
     child = enter(shell)
     os.kill(child.pid, signal.SIGHUP)
@@ -127,26 +92,26 @@ def test_a_terminal_that_is_gone_ends_the_shell(shell: str, enter: Any, tmp_path
 
 
 def test_shells_of_three_kinds_unwind_with_their_codes(enter: Any, make_generation: Any) -> None:
-    if not all(map(shutil.which, SHELLS)):
+    if not all(map(shutil.which, ("bash", "zsh", "fish"))):
         pytest.skip("needs bash, zsh and fish")
     make_generation({"inner": "#!/bin/sh\n"}, environment="ci")
     child = enter("bash")
     variables = "env | sort | grep -v -e ^_= -e ^SHLVL="
-    first = answer(child, variables)
+    first = child.answer(variables)
     child.sendline(f"{PROGRAM} -e ci shell --shell zsh")
     child.expect_exact("(demo.ci) ")
-    second = answer(child, variables)
+    second = child.answer(variables)
     child.sendline(f"{PROGRAM} shell --shell fish")
     child.expect_exact("(demo) ")
-    assert answer(child, "printenv ENVTOOL_SHELL") == "demo"
+    assert child.answer("printenv ENVTOOL_SHELL") == "demo"
     child.sendline("exit 11")
     child.expect_exact("(demo.ci) ")
-    assert answer(child, "echo $?") == "0", "of the echo before it"
-    assert answer(child, variables) == second
+    assert child.answer("echo $?") == "0", "of the echo before it"
+    assert child.answer(variables) == second
     child.sendline("exit 12")
     child.expect_exact("(demo) ")
     child.sendline('echo "co""de $?"')
-    child.expect_exact("code 12")
-    assert answer(child, variables) == first
+    assert child.line("code") == "code 12"
+    assert child.answer(variables) == first
     child.sendline("exit 13")
-    assert ended(child) == 13
+    assert child.ended() == 13
