@@ -127,6 +127,10 @@ def answer(
     head = read_head(written, place) if written is not None else None
     must_resolve = head is None or head.declaration != digest or request.asks_anew
     former = pinned = _pinned(written, head, place)
+    step = Step("resolve", declaration.name)
+    asks_debian = must_resolve and bool(declaration.closed or declaration.system)
+    if asks_debian:
+        reporter.start(step)  # its indexes may have to be fetched first
     if not declaration.closed:
         python = host_interpreter(settings, declaration.python, head.python if head else None)
     else:
@@ -153,9 +157,10 @@ def answer(
                 else None
             )
         if lock_text is None:
+            if not asks_debian:
+                reporter.start(step)
             parsed, lock_text = _resolve(
                 settings,
-                reporter,
                 declaration,
                 digest,
                 python,
@@ -164,6 +169,8 @@ def answer(
                 request=request,
                 system=system,
             )
+        if asks_debian or parsed is not None:
+            reporter.finish(step)
         resolved = True
     assert lock_text is not None, "either written or resolved"
     return Answer(
@@ -244,7 +251,6 @@ def _kept(written: str | None, request: Request) -> str | None:
 
 def _resolve(
     settings: Settings,
-    reporter: Reporter,
     declaration: Declaration,
     digest: str,
     python: Chosen,
@@ -262,8 +268,6 @@ def _resolve(
 
     # What is laid out as ours, and builds nothing, need not be read to be handed to uv.
     is_handed_over = kept is not None and is_plain(kept) and versions(kept) is not None
-    step = Step("resolve", declaration.name)
-    reporter.start(step)
     lock = resolve(
         declaration,
         digest=digest,
@@ -277,6 +281,5 @@ def _resolve(
         index=declaration.index or configured_index(os.environ),
         cache_dir=settings.cache,
     )
-    reporter.finish(step)
     whole = replace(lock, system=system)
     return whole, locks.render(whole)

@@ -60,6 +60,13 @@ def test_a_suite_that_lacks_a_package_says_which_has_it(mirror: "Mirror", lock: 
     assert "the suite testing has novelty 2.0" in ended.stderr
 
 
+def test_that_debian_is_asked_is_seen(lock: "Run", place: "Place") -> None:
+    place.environ["ENVTOOL_PROGRESS"] = "lines"
+    ended = lock('"novelty"')
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("resolving\nerror: novelty is asked for")
+
+
 def test_a_release_file_past_its_time_is_refused(
     mirror: "Mirror", lock: "Run", place: "Place"
 ) -> None:
