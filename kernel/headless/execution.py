@@ -154,6 +154,8 @@ class _Run:
             await _unless(interrupt, work)
         finally:
             await manager.shutdown_kernel(now=not _succeeded(work))
+            if not self._execution.started:
+                work.cancel()  # what waits for a kernel to begin takes that as it is meant
             # Without its kernel the work ends by itself, within the second that nbclient asks in.
             await asyncio.wait({work}, timeout=_LAST_WORDS)
             _succeeded(work)

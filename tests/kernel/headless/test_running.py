@@ -251,6 +251,28 @@ def test_ctrl_c_ends_the_kernel_too_and_keeps_what_there_is(
     assert text_of(read(str(tmp_path / "tarn.executed.ipynb")).cells[0]) == "before\n"
 
 
+def test_ctrl_c_ends_a_kernel_that_does_not_begin(tmp_path: Path) -> None:
+    fifo = tmp_path / "ready"
+    os.mkfifo(fifo)
+    waits = f"import os, time; open({str(fifo)!r}, 'w').write(str(os.getpid())); time.sleep(999)"
+    code = (
+        "import nbformat, os, sys\n"
+        "from envtool.kernel.execution import Execution, perform\n"
+        "from envtool.reporting import SilentReporter\n"
+        "notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('1')])\n"
+        f"work = Execution(notebook, [sys.executable, '-c', {waits!r}], dict(os.environ), '/tmp')\n"
+        "print(perform([work], SilentReporter()), work.error)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as process:
+        kernel = int(fifo.read_text())
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+    assert told == "False None\n"
+    assert not os.path.exists(f"/proc/{kernel}/exe")
+
+
 def test_the_memory_of_a_cell_is_its_own(workspace: Workspace, tmp_path: Path) -> None:
     big = "x = bytearray(200_000_000); del x"
     done = run_notebook(workspace, write(tmp_path / "tarn.ipynb", BLOCK, big, "1"))
