@@ -53,9 +53,10 @@ def _width() -> int:
     if columns.isdecimal() and int(columns) > 0:
         return int(columns) - 2
     try:
-        return os.get_terminal_size(1).columns - 2
+        found = os.get_terminal_size(1).columns
     except OSError:
-        return 78
+        found = 0
+    return (found or 80) - 2  # a terminal that nobody sized has 0
 
 
 class Parser(ArgumentParser):

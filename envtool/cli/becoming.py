@@ -80,6 +80,9 @@ def _not_found(name: str, *, suggest: bool) -> NoReturn:
 
     if "/" in name or not suggest:
         raise CommandError(f"there is no program {name}", code=127)
+    if name.endswith(".py"):
+        message = f"there is no file {name} here, nor a command of that name on PATH"
+        raise CommandError(message, code=127)
     raise CommandError(
         f"there is no command {name} in the environment, nor elsewhere on PATH",
         hint=f"if a package provides it: `envtool add {name}`",

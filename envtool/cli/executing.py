@@ -110,7 +110,10 @@ def _take_notebooks(parser: Parser) -> None:
     notebooks = parser.add_argument("notebooks", metavar="NB", nargs="+", help="a notebook")
     completed_by(notebooks, "files")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=int, help="longest time for one cell (default: none)"
+        "--timeout",
+        metavar="SECONDS",
+        type=_count,
+        help="longest time for one cell (default: none)",
     )
     parser.add_argument(
         "-j", "--jobs", metavar="N", type=_count, default=1, help="notebooks at once (default: 1)"

@@ -113,6 +113,9 @@ def _run_list(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 - 
         terminal.result_json({"kernels": [_kernel_json(info) for info in kernels]})
     elif kernels:
         terminal.result("\n".join(table([_row(info) for info in kernels])))
+        for info in kernels:
+            if info.stale is not None:
+                terminal.say(f"to take {info.name} away: envtool kernel remove {info.name}")
     else:
         terminal.result("no kernels yet; `envtool kernel install` registers one")
     return 0

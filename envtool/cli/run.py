@@ -38,6 +38,8 @@ def run(options: Options, words: Sequence[str], terminal: "Terminal") -> NoRetur
         isolation, words = taken(words)
     command = _command(words)
     start_in(options)
+    if options.file is None:
+        _check_file(command[0])
     script = command[0] if _is_script(command[0]) else None
     own = script if script and options.file is None and _declares(script) else None
     session = Session(options, terminal)
@@ -63,6 +65,28 @@ def _command(words: Sequence[str]) -> list[str]:
             hint="options of the command stand behind it; `envtool run --help`",
         )
     return command
+
+
+def _check_file(word: str) -> None:
+    """Refuse a notebook, and a script that is not there unless it may be a command of a project.
+
+    :raises CommandError: it is one of them.
+    """
+    is_absent = word.endswith(".py") and not os.path.exists(word)
+    if is_absent and "/" not in word:
+        from envtool.machine.project import find_above
+
+        is_absent = find_above(os.getcwd()) is None
+    if not (is_absent or word.endswith(".ipynb")):
+        return
+    import shlex
+
+    from envtool.cli.failure import CommandError
+
+    if is_absent or not os.path.isfile(word):
+        raise CommandError(f"there is no file {word}", code=127)
+    hint = f"envtool notebook run {shlex.quote(word)}"
+    raise CommandError(f"{word} is a notebook, no command", hint=hint, code=126)
 
 
 def _is_script(word: str) -> bool:

@@ -64,6 +64,8 @@ def test_a_kernel_whose_declaration_is_gone_goes_with_its_generations(
     assert envtool("kernel", "install", "envtool.toml").returncode == 0
     (place.project / "envtool.toml").unlink()
     assert "is gone" in kernels(envtool)[0]["stale"]
+    told = "to take demo away: envtool kernel remove demo\n"
+    assert envtool("kernel", "list").stderr == told
     told = envtool("gc", "--gone", "--dry-run").stderr
     assert told.startswith("would remove kernel demo")
     assert len(kernels(envtool)) == 1

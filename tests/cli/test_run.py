@@ -206,3 +206,24 @@ def test_no_project_names_init(envtool: Any, tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "hint: envtool init"
     assert os.listdir(empty) == []
+
+
+def test_a_file_that_cannot_be_run_is_told_as_one(
+    envtool: Any, make_generation: Any, place: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "plot.ipynb").write_text("{}")
+    notebook = envtool("-C", str(tmp_path), "run", "plot.ipynb")
+    assert (notebook.returncode, notebook.stderr) == (
+        126,
+        "error: plot.ipynb is a notebook, no command\nhint: envtool notebook run plot.ipynb\n",
+    )
+    for words in (["./plot.py"], ["plot.py"], ["none.ipynb"]):
+        absent = envtool("-C", str(tmp_path), "run", *words)
+        assert (absent.returncode, absent.stderr) == (
+            127,
+            f"error: there is no file {words[0]}\n",
+        )
+    make_generation()
+    here = envtool("run", "plot.py")
+    told = "error: there is no file plot.py here, nor a command of that name on PATH\n"
+    assert (here.returncode, here.stderr) == (127, told)

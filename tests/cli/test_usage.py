@@ -1,6 +1,9 @@
 """Wrong usage names the near word and exits 2; help teaches."""
 
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from envtool.cli.options import UsageError, global_options, leading
 from envtool.cli.parser import FAMILIES, make_parser
 
+START = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
 PLAIN = ["init", "add", "remove", "lock", "switch", "build", "run", "shell", "tree", "why"]
 PLAIN += [
     "upgrade",
@@ -77,6 +81,7 @@ def test_every_example_names_its_command(envtool: Any) -> None:
         (["-C"], "-C needs a value", "--help"),
         (["-C", "/nowhere/at/all", "tree"], "-C /nowhere/at/all: No such file", ""),
         (["--color", "purple", "tree"], "expected one of auto, always, never", ""),
+        (["notebook", "run", "--timeout", "-2", "x.ipynb"], "expected a whole number from 1", ""),
         (["completion", "tcsh"], "invalid choice: 'tcsh'", "completion --help"),
     ],
 )
@@ -133,6 +138,16 @@ def test_options_may_stand_before_and_behind_the_command(
     before, behind = envtool("--json", "generations"), envtool("generations", "--json")
     assert before.stdout == behind.stdout
     assert before.returncode == 0
+
+
+def test_help_on_a_terminal_without_a_size_is_as_wide_as_usual(place: Any) -> None:
+    ours, theirs = os.openpty()
+    words = [*START, "notebook", "--help"]
+    environ = {**place.environ, "COLUMNS": ""}
+    subprocess.run(words, stdout=theirs, cwd=place.project, env=environ, check=True)
+    assert b"write a notebook, or a declaration into one" in os.read(ours, 65536)
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_the_version(envtool: Any) -> None:

@@ -37,24 +37,29 @@ def add_commands(commands: "Commands[Parser]") -> None:
         commands,
         "allow",
         _run_allow,
-        summary="let a declaration lead your shells",
+        summary="let a declaration lead your shells and kernels",
         text="""
         Lets the prompt (`envtool hook`) enter the environment, and `envtool shell` apply the
-        declaration's variables and run its hook; prints both. It holds for the declaration as it
-        stands, and its current generation: when somebody changes it you are asked again, but not
-        for your own `envtool add` and `remove`.
+        declaration's variables and run its hook; prints both. Lets a kernel that Jupyter starts
+        for a notebook of somebody else build more than what its lock pins. It holds for the
+        declaration as it stands, and its current generation: when somebody changes it you are
+        asked again, but not for your own `envtool add` and `remove`.
         """,
-        examples=[("envtool allow", ""), ("envtool -C analysis allow", "of another folder")],
+        examples=[
+            ("envtool allow", ""),
+            ("envtool -C analysis allow", "of another folder"),
+            ("envtool -f analysis.ipynb allow", "a notebook that you have read"),
+        ],
     )
     add_command(
         commands,
         "deny",
         _run_deny,
-        summary="never let a declaration lead your shells",
+        summary="never let a declaration lead your shells and kernels",
         text="""
         Takes back what `envtool allow` said, and has the prompt be silent about it from now on.
         """,
-        examples=[("envtool deny", "")],
+        examples=[("envtool deny", ""), ("envtool -f analysis.ipynb deny", "a notebook's")],
     )
 
 
