@@ -8,7 +8,6 @@ process that was killed, and whoever uses the store next closes the folder again
 import fcntl
 import os
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from envtool.machine.metadata import DIRECTORY_MODE, MTIME
@@ -30,12 +29,7 @@ class Opened:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._descriptor is not None:
             os.unlink(self._path)
             os.close(self._descriptor)

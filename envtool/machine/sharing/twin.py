@@ -5,7 +5,6 @@ It is compared as it is written; at the end it is a link to that one, or a file 
 
 import os
 import stat
-from types import TracebackType
 from typing import Self
 
 from envtool.machine.metadata import MTIME, is_canonical
@@ -49,12 +48,7 @@ class Twin:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
