@@ -6,7 +6,6 @@ of its updates and of its security updates. The closures are compared, too: of t
 of as many others alone as `--closures` says.
 """
 
-import argparse
 import random
 import re
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from interpreter import served
 from mirror import keep_suites
-from stage import envtool, perform, roomy, unlock
+from stage import arguments, envtool, perform, unlock
 from timing import Command, Prepare, interleave, keep, median, report
 
 from envtool.machine.debian.archive import Archive, open_archive
@@ -185,12 +184,9 @@ def questions(folder: Path, suite: str, wait: float) -> None:
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__, rounds=11)
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--closures", type=int, default=100, help="how many to compare with apt's")
-    parser.add_argument("--folder", type=Path, default=roomy(), help="where to make everything")
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--wait", type=float, default=20, help="seconds to wait for idleness")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="envtool-bench-", dir=chosen.folder) as name:
         folder = Path(name)

@@ -5,7 +5,6 @@ built it. The closure is locked, fetched, unpacked and joined in an empty root, 
 loopback that keeps what the lock pins and the index it was chosen from.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mirror import keep_suites
-from stage import envtool, perform, roomy, unlock
+from stage import arguments, envtool, perform, unlock
 from timing import Command, Prepare, interleave, keep, median, report
 
 from envtool.formats.lock import parse
@@ -101,12 +100,9 @@ def start(program: str, words: tuple[str, ...], folder: Path) -> Prepare:
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__, rounds=31)
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--host", default="/usr/bin/python3.11", help="the peer")
-    parser.add_argument("--folder", type=Path, default=roomy(), help="where to make everything")
-    parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--wait", type=float, default=20, help="seconds to wait for idleness")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="envtool-bench-", dir=chosen.folder) as name:
         folder = Path(name)

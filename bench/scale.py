@@ -6,14 +6,13 @@ the store is to take the same time in all of them; what looks at every path may 
 microseconds for each.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stage import perform, roomy
+from stage import arguments, perform
 from storeroom import Room, room
 from timing import Command, Prepare, Run, counted, interleave, keep
 
@@ -113,11 +112,8 @@ def judge(row: Row, runs: dict[str, list[Run]]) -> None:
 
 def main() -> None:
     """Measure all rows, or those whose names begin with one of the words."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__, rounds=7)
     parser.add_argument("rows", nargs="*", help="how the names of the wanted rows begin")
-    parser.add_argument("--folder", type=Path, default=roomy(), help="where to make everything")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--wait", type=float, default=20, help="seconds to wait for idleness")
     chosen = parser.parse_args()
     with room(chosen.folder) as here:
         stores = [fill(here, size) for size in SIZES]

@@ -39,14 +39,20 @@ class Options:
 
 
 def options(description: str) -> Options:
-    """Read the command line that all scripts share."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    """Read the command line of a script that installs from the index."""
+    parser = arguments(description)
     parser.add_argument("index", type=Path, help="a folder that index.py filled")
-    parser.add_argument("--folder", type=Path, default=roomy(), help="where to make everything")
     parser.add_argument("--python", default=f"{sys.version_info.major}.{sys.version_info.minor}")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--wait", type=float, default=20, help="seconds to wait for idleness")
     return Options(**vars(parser.parse_args()))
+
+
+def arguments(description: str, *, rounds: int | None = None) -> argparse.ArgumentParser:
+    """Return a parser of what every script takes; `rounds` is how many it measures by default."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=roomy(), help="where to make everything")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--wait", type=float, default=20, help="seconds to wait for idleness")
+    return parser
 
 
 def roomy() -> Path:

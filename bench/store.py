@@ -8,12 +8,11 @@ envtool that and, once per addition, the file system; both are free on a tmpfs.
 Then a file of 4 GB is dumped and restored, in at most 100 MB of memory.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stage import perform, roomy
+from stage import arguments, perform
 from storeroom import Room, make_copies, make_tree, require_nix, room
 from timing import Command, interleave, once, report
 
@@ -190,11 +189,8 @@ def measure_memory(here: Room) -> None:
 
 def main() -> None:
     """Measure all rows, or those whose names begin with one of the words."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__, rounds=7)
     parser.add_argument("rows", nargs="*", help="how the names of the wanted rows begin")
-    parser.add_argument("--folder", type=Path, default=roomy(), help="where to make everything")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--wait", type=float, default=20, help="seconds to wait for idleness")
     chosen = parser.parse_args()
     wanted = tuple(chosen.rows) or ("",)
     require_nix()

@@ -11,7 +11,6 @@ peers want it.
 The peers run as root; they are Debian's packages mmdebstrap, debootstrap and apt-utils.
 """
 
-import argparse
 import gzip
 import os
 import shutil
@@ -20,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from stage import envtool, perform, roomy, unlock
+from stage import arguments, envtool, perform, unlock
 from timing import Command, Prepare, interleave, median, report
 
 from envtool.formats.debian.package import DebianPackage
@@ -121,11 +120,8 @@ def installed(folder: Path) -> int:
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__, rounds=3)
     parser.add_argument("--suite", default="bookworm")
-    parser.add_argument("--folder", type=Path, default=roomy(), help="where to make everything")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--wait", type=float, default=20, help="seconds to wait for idleness")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="envtool-bench-", dir=chosen.folder) as name:
         folder = Path(name)
