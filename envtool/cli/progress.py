@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from envtool.cli.terminal import Terminal, duration_text, size_text
+from envtool.cli.phases import WORDS, Phase
+from envtool.cli.terminal import Terminal, size_text
 from envtool.reporting import Kind, Step
 
 if TYPE_CHECKING:
@@ -14,54 +15,6 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 __all__ = ["Progress"]
-
-WORDS: dict[Kind, tuple[str, str, str]] = {
-    "resolve": ("resolving", "resolved", "requirements"),
-    "fetch": ("fetching", "fetched", "artifacts"),
-    "unpack": ("unpacking", "unpacked", "artifacts"),
-    "build": ("building", "built", "derivations"),
-    "compose": ("composing", "composed", "environments"),
-    "collect": ("collecting", "collected", "store paths"),
-    "optimise": ("optimising", "optimised", "store paths"),
-    "verify": ("verifying", "verified", "store paths"),
-    "import": ("importing", "imported", "modules"),
-}
-"""What is being done, what was done, and to what, by kind of step."""
-
-
-class Phase:
-    """All steps of one kind, so far."""
-
-    def __init__(self, kind: Kind, started: float) -> None:
-        self.kind = kind
-        self.started = started
-        """On the clock of the progress, in seconds."""
-        self.expected: int | None = None
-        """Steps in all; None when nobody said."""
-        self.size: int | None = None
-        """Bytes in all; None when unknown."""
-        self.begun = 0
-        self.finished = 0
-        self.done = 0
-        """Bytes so far."""
-
-    def complete(self) -> bool:
-        """Return whether no step is left to wait for."""
-        return self.finished > 0 and self.finished >= max(self.expected or 0, self.begun)
-
-    def summary(self, now: float) -> str:
-        """Return the line that stays, such as `fetched 12 artifacts, 45 MB in 3.1 s (15 MB/s)`."""
-        seconds = now - self.started
-        _, done, things = WORDS[self.kind]
-        text = done
-        if self.expected is not None or self.finished > 1:
-            text += f" {self.finished} {things.removesuffix('s') if self.finished == 1 else things}"
-        if self.done:
-            text += f", {size_text(self.done)}"
-        text += f" in {duration_text(seconds)}"
-        return (
-            f"{text} ({size_text(int(self.done / seconds))}/s)" if self.done and seconds else text
-        )
 
 
 class Bars(Protocol):
@@ -98,8 +51,7 @@ class Progress:
             return
         with self._lock:
             phase = self._phase(kind)
-            phase.expected = (phase.expected or 0) + count
-            phase.size = None if size is None else (phase.size or 0) + size
+            phase.expect(count, size)
             self._show(phase)
 
     def start(self, step: Step) -> None:

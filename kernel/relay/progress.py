@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from envtool.cli.progress import WORDS, Phase
+from envtool.cli.phases import WORDS, Phase
 from envtool.cli.terminal import duration_text, size_text
 from envtool.reporting import Kind, Step
 
@@ -46,9 +46,7 @@ class Progress:
         if not count:
             return
         with self._lock:
-            phase = self._phase(kind)
-            phase.expected = (phase.expected or 0) + count
-            phase.size = None if size is None else (phase.size or 0) + size
+            self._phase(kind).expect(count, size)
 
     def start(self, step: Step) -> None:
         """Hear that a step begins."""
