@@ -131,6 +131,19 @@ class Table:
                 self.faults.add(place, f"expected a string, found {_name_of_type(item)}")
         return found
 
+    def words(self, key: str, pattern: str, unlike: str) -> list[tuple[Place, str]]:
+        """Return an array's strings that match a pattern as a whole, with their places.
+
+        `unlike` says what the others are not, as in `'x' is not a name`.
+        """
+        found = []
+        for place, word in self.strings(key):
+            if re.fullmatch(pattern, word):
+                found.append((place, word))
+            else:
+                self.faults.add(place, f"{word!r} is not {unlike}")
+        return found
+
     def table(self, key: str) -> "Table | None":
         """Return the table below a key; None when absent or faulty."""
         if key not in self.values:

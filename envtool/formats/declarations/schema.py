@@ -206,14 +206,8 @@ def _sdists(table: Table) -> tuple[str, ...]:
 
 
 def _libraries(table: Table) -> tuple[str, ...]:
-    found: set[str] = set()
-    for place, name in table.strings("libraries"):
-        if re.fullmatch(_SONAME, name):
-            found.add(name)
-        else:
-            message = f"{name!r} is not the name of a shared library, such as libcairo.so.2"
-            table.faults.add(place, message)
-    return tuple(sorted(found))
+    unlike = "the name of a shared library, such as libcairo.so.2"
+    return tuple(sorted({name for _, name in table.words("libraries", _SONAME, unlike)}))
 
 
 def _interpreter(table: Table) -> str | None:
@@ -241,13 +235,7 @@ def _collisions(table: Table) -> str:
 
 
 def _names(table: Table, key: str) -> list[tuple[Place, str]]:
-    found = []
-    for place, name in table.strings(key):
-        if NAME.fullmatch(name):
-            found.append((place, name))
-        else:
-            table.faults.add(place, f"'{name}' is not a name: letters, digits and ._- only")
-    return found
+    return table.words(key, NAME.pattern, "a name: letters, digits and ._- only")
 
 
 def _sources(table: Table) -> dict[str, tuple[Place, PathSource]]:

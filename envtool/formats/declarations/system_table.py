@@ -26,23 +26,13 @@ def read_system(system: Table) -> SystemChoice | None:
 
 
 def _components(system: Table) -> tuple[str, ...]:
-    found = set()
-    for place, name in system.strings("components"):
-        found.add(name)
-        if not re.fullmatch(_SUITE, name):
-            message = f"'{name}' is not the name of a part of a suite, such as main or contrib"
-            system.faults.add(place, message)
-    if not found and "components" in system.values:
+    unlike = "the name of a part of a suite, such as main or contrib"
+    found = {name for _, name in system.words("components", _SUITE, unlike)}
+    if not system.values.get("components", [""]):
         system.fault("components", 'is empty: components = ["main", "contrib"]')
     return tuple(sorted(found)) or MAIN
 
 
 def _debian_names(table: Table, key: str) -> tuple[str, ...]:
-    found = set()
-    for place, name in table.strings(key):
-        if re.fullmatch(DEBIAN_PACKAGE, name):
-            found.add(name)
-        else:
-            message = f"'{name}' is not the name of a package of Debian: a-z, 0-9 and +.- only"
-            table.faults.add(place, message)
-    return tuple(sorted(found))
+    unlike = "the name of a package of Debian: a-z, 0-9 and +.- only"
+    return tuple(sorted({name for _, name in table.words(key, DEBIAN_PACKAGE, unlike)}))
