@@ -10,6 +10,7 @@ from envtool.cli.render import plural
 from envtool.cli.session import Session, working_directory
 from envtool.cli.terminal import duration_text
 from envtool.errors import EnvtoolError
+from envtool.formats.printable import printable
 
 if TYPE_CHECKING:
     from envtool.kernel.headless.preparing import Wanted
@@ -201,7 +202,7 @@ def _report_runs(session: Session, runs: "list[NotebookRun]") -> int:
     if session.terminal.json:
         session.terminal.result_json({"notebooks": [_run_json(run) for run in runs]})
     else:
-        session.terminal.result("\n".join(_run_line(run) for run in runs))
+        session.terminal.result(printable("\n".join(_run_line(run) for run in runs)))
     return 1 if failed else 0
 
 
@@ -244,7 +245,8 @@ def _run_verify(session: Session, arguments: Namespace) -> int:
         same = all(each.is_same for each in found)
         terminal.result_json({"same": same, "notebooks": [_verified_json(each) for each in found]})
     else:
-        terminal.result("\n".join(line for each in found for line in _verified_lines(each)))
+        lines = (line for each in found for line in _verified_lines(each))
+        terminal.result(printable("\n".join(lines)))
     return 0 if all(each.is_same for each in found) else 1
 
 

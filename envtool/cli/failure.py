@@ -76,19 +76,13 @@ def hint_of(error: EnvtoolError, terminal: "Terminal") -> str | None:
 
 
 def _complain(message: str, hint: str | None, terminal: "Terminal") -> None:
+    from envtool.formats.printable import printable
+
     label = terminal.style("error:", "red", stream=sys.stderr)
-    terminal.complain(f"{label} {_printable(message)}")
+    terminal.complain(f"{label} {printable(message)}")
     if hint:
         label = terminal.style("hint:", "cyan", stream=sys.stderr)
-        terminal.complain(f"{label} {_printable(hint)}")
-
-
-def _printable(message: str) -> str:
-    """Escape control characters but line ends: a file's name must not steer the terminal."""
-    return "".join(
-        each if (each >= " " and each != "\x7f") or each in "\n\t" else f"\\x{ord(each):02x}"
-        for each in message
-    )
+        terminal.complain(f"{label} {printable(hint)}")
 
 
 def _shape(kind: str, message: str, hint: str | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from envtool.cli.failure import complain, hint_of
 from envtool.cli.session import Session
 from envtool.errors import EnvtoolError
+from envtool.formats.printable import printable
 
 if TYPE_CHECKING:
     from envtool.machine.project import Project
@@ -44,7 +45,7 @@ def each_of(
         shapes.append({"notebook": project.path, **shape, "error": None})
         if not terminal.json:
             lead = f"{os.path.relpath(project.path)}: {first}".removesuffix(": ")
-            terminal.result("\n".join([lead, *more]))
+            terminal.result(printable("\n".join([lead, *more])))
     if terminal.json:
         terminal.result_json({"notebooks": shapes})
     return 1 if failed else 0

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import KernelError
+from envtool.formats.printable import printable
 from envtool.machine.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -268,4 +269,4 @@ def _failed(number: int, source: str, reason: str) -> KernelError:
 def _first_line(source: str) -> str:
     lines = [line.strip() for line in source.splitlines()]
     told = next((line for line in lines if line and not line.startswith("#")), lines[0])
-    return told if len(told) <= _SHOWN else f"{told[: _SHOWN - 1]}…"
+    return printable(told if len(told) <= _SHOWN else f"{told[: _SHOWN - 1]}…")

@@ -6,15 +6,18 @@ A run keeps what comes of it (`headless`), a verification compares it (`verifyin
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import DeclarationError, EnvtoolError, Fault, KernelError, LockError
+from envtool.formats.declarations.checked import one_fault
 from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
 from envtool.formats.hints import placed
 from envtool.formats.notebooks.astray import astray
+from envtool.formats.notebooks.shape import check_shape
 from envtool.kernel.entering import command, inside, variables
 from envtool.kernel.headless.apart import apart, views_of
 from envtool.kernel.headless.execution import Execution
@@ -37,6 +40,7 @@ __all__ = [
     "execution_of",
     "named",
     "nbformat_module",
+    "read_notebook",
     "shown",
 ]
 
@@ -115,6 +119,22 @@ def nbformat_module() -> Any:
             hint=f"{shlex.quote(sys.executable)} -m pip install nbclient",
         ) from error
     return nbformat
+
+
+def read_notebook(project: Project, text: str) -> Any:
+    """Return a notebook of this text as nbformat has it.
+
+    :raises DeclarationError: it cannot be executed.
+    """
+    nbformat = nbformat_module()
+    check_shape(text, file=project.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ids that are missing or twice there: it makes new ones
+        try:
+            return nbformat.reads(text, as_version=4)
+        except (AttributeError, KeyError, TypeError, ValueError, nbformat.ValidationError) as error:
+            told = f"not a notebook that can be executed: {error}".splitlines()[0]
+            raise one_fault(project.path, told) from error
 
 
 def enter(workspace: Workspace, project: Project, text: str) -> Entered:

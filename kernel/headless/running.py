@@ -28,6 +28,7 @@ from envtool.kernel.headless.preparing import (
     execution_of,
     named,
     nbformat_module,
+    read_notebook,
     shown,
 )
 from envtool.machine import project as projects
@@ -121,10 +122,9 @@ class _Task:
         self.project = project
         self.wanted = wanted
         self.text = projects.read_text(project.path)
-        nbformat = nbformat_module()
         output = project.path if wanted.in_place else wanted.output
         self.target = _target(project.path, output, is_folder=several and not wanted.in_place)
-        notebook = nbformat.reads(self.text, as_version=4)
+        notebook = read_notebook(project, self.text)
         _parametrise(workspace, notebook, wanted.parameters)
         self.entered = enter(workspace, project, self.text)
         self.execution = execution_of(
@@ -161,6 +161,7 @@ class _Task:
     def _write(self) -> None:
         _describe(self.execution, self.entered, self.wanted.parameters)
         text = nbformat_module().writes(self.execution.notebook) + "\n"
+        text = text.encode(errors="backslashreplace").decode()  # half a pair, as JSON has it
         if self.wanted.in_place:
             projects.replace_declaration(self.target, self.text, text)
         else:

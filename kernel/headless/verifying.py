@@ -19,7 +19,7 @@ from envtool.kernel.headless.preparing import (
     enter,
     execution_of,
     named,
-    nbformat_module,
+    read_notebook,
 )
 from envtool.machine import project as projects
 from envtool.values import value
@@ -93,17 +93,16 @@ class _Task:
         several: bool,
     ) -> None:
         check_kind(project)
-        nbformat = nbformat_module()
         text = projects.read_text(project.path)
         self.path = project.path
-        self.before = nbformat.reads(text, as_version=4)
+        self.before = read_notebook(project, text)
         self.origin = _origin(project, self.before)
         self.entered = enter(workspace, project, text)
         name = project.path.rsplit("/", 1)[-1] if several else ""
         self.execution = execution_of(
             workspace,
             self.entered,
-            nbformat.reads(text, as_version=4),
+            read_notebook(project, text),
             stack,
             project=project,
             wanted=wanted,

@@ -169,5 +169,9 @@ def test_from_init_to_verify(workspace: Any, tmp_path: Path, envtool: Any, place
     differing = envtool("notebook", "verify", "tarn.executed.ipynb")
     assert differing.returncode == 1
     assert "  cell 1: depth = 1\n    text on stdout differs\n    - 2\n    + 1\n" in differing.stdout
+    copy.write_text(copy.read_text().replace('"2\\n"', '"\\u001b]0;mine\\u0007"'))
+    steering = envtool("notebook", "verify", "tarn.executed.ipynb").stdout
+    assert "    - \\x1b]0;mine\\x07\n    + 1\n" in steering
+    assert "\x1b" not in steering
     found = json.loads(envtool("notebook", "verify", "--json", "tarn.executed.ipynb").stdout)
     assert (found["same"], found["notebooks"][0]["same_closure"]) == (False, True)

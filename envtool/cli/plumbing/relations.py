@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
 from envtool.cli.plumbing.places import Asked, take_path, take_paths
-from envtool.cli.plumbing.shown import escaped, path_json, print_paths, show
+from envtool.cli.plumbing.shown import path_json, print_paths, show
 from envtool.cli.session import Session
+from envtool.formats.printable import escaped
 from envtool.machine.asking import queries
 
 if TYPE_CHECKING:

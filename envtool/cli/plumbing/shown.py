@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from envtool.formats.printable import escaped
+
 if TYPE_CHECKING:
     from envtool.cli.plumbing.places import Asked
     from envtool.formats.nix.storepath import StorePath
 
-__all__ = ["escaped", "log_text", "path_json", "print_names", "print_paths", "show"]
+__all__ = ["log_text", "path_json", "print_names", "print_paths", "show"]
 
 _COLOR = re.compile("(\x1b\\[[0-9;]*m)")
 
@@ -50,13 +52,6 @@ def print_names(asked: "Asked", lines: Sequence[str]) -> None:
         asked.session.terminal.result_bytes(b"".join(os.fsencode(f"{line}\n") for line in lines))
 
 
-def escaped(text: str) -> str:
-    r"""Return the text with `\n`, `\x1b`, `\xff` and their like for what cannot be printed."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else _escape(each) for each in text)
-
-
 def log_text(text: str) -> str:
     """Return a builder's output for a terminal: lines and colours stay, the rest is escaped."""
     parts = _COLOR.split(text.replace("\r\n", "\n"))
@@ -64,10 +59,3 @@ def log_text(text: str) -> str:
         part if at % 2 else "\n".join(map(escaped, part.replace("\t", "    ").split("\n")))
         for at, part in enumerate(parts)
     )
-
-
-def _escape(character: str) -> str:
-    number = ord(character)
-    if 0xDC80 <= number <= 0xDCFF:  # noqa: PLR2004 - how Python holds a byte that is no UTF-8
-        return f"\\x{number - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()

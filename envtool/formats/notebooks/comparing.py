@@ -65,10 +65,10 @@ def compare_cells(
         source = _text(old.get("source", ""))
         if old.get("cell_type") != "code" or not source.strip():
             continue
-        tags = old.get("metadata", {}).get("tags") or ()
+        tags = old.get("metadata", {}).get("tags")
         differences = tuple(_compare(old, new, tolerance))
         status: Status = "differs" if differences else "same"
-        if VARIES.intersection(tags):
+        if isinstance(tags, list) and any(tag in tags for tag in VARIES):
             status, differences = "varies", ()
         reports.append(CellReport(number, _title(source), status, differences))
     return reports

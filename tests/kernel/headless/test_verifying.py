@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -5,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat as untyped
 import pytest
 
-from envtool.errors import KernelError
+from envtool.errors import DeclarationError, KernelError
 from envtool.formats.notebooks.comparing import Tolerance
 from envtool.kernel.headless.preparing import Wanted
 from envtool.kernel.headless.running import run_notebook
@@ -116,6 +117,30 @@ def test_an_output_that_differs_is_told_with_its_cell(workspace: Workspace, tmp_
     assert found.is_same_closure
     assert [cell.status for cell in found.cells] == ["same", "differs", "same"]
     assert found.cells[1].differences == ("text on stdout differs\n- deep 30\n+ deep 31",)
+
+
+def test_a_notebook_that_is_damaged_is_refused_with_all_its_faults(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    copy = executed(workspace, tmp_path / "tarn.ipynb", BLOCK, "print('deep', 31)")
+    change(copy, '"output_type": "stream"', '"output_type": 5')
+    with pytest.raises(DeclarationError, match="cell 2: output 1: 'output_type' is not text"):
+        verify(workspace, copy)
+
+
+def test_cells_without_names_or_with_one_name_are_no_obstacle(
+    workspace: Workspace, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    copy = executed(workspace, tmp_path / "tarn.ipynb", BLOCK, "print('deep', 31)")
+    for names in ({"id": "a"}, {}):
+        notebook = json.loads(Path(copy.path).read_text())
+        notebook["cells"] = [
+            {**{key: each for key, each in cell.items() if key != "id"}, **names}
+            for cell in notebook["cells"]
+        ]
+        Path(copy.path).write_text(json.dumps(notebook))
+        assert verify(workspace, copy).is_same
+    assert recwarn.list == []
 
 
 def test_a_notebook_that_fails_now_is_not_the_same(workspace: Workspace, tmp_path: Path) -> None:
