@@ -6,7 +6,6 @@ What names the physical store works on no other machine, and not here after the 
 import os
 
 from envtool.machine.linux import contains
-from envtool.sources.members import Data
 
 __all__ = ["Finder", "store_names"]
 
@@ -22,11 +21,11 @@ class Finder:
     def __init__(self, wanted: tuple[str, ...]) -> None:
         self._wanted = tuple(map(os.fsencode, wanted))
         self._reach = max(map(len, self._wanted), default=1) - 1
-        self._tail: Data = b""
+        self._tail: bytes | bytearray = b""
         self.found: str | None = None
         """The first that was met."""
 
-    def __call__(self, data: Data) -> None:
+    def __call__(self, data: bytes | bytearray) -> None:
         """Take the next piece."""
         border = self._tail + data[: self._reach]
         for wanted in self._wanted:

@@ -8,7 +8,6 @@ import stat
 from typing import Self
 
 from envtool.machine.metadata import MTIME, is_canonical
-from envtool.sources.members import Data
 
 _CHUNK = 1 << 20
 
@@ -57,14 +56,14 @@ class Twin:
         if self._copy is not None:
             os.close(self._copy)
 
-    def matches(self, data: Data) -> bool:
+    def matches(self, data: bytes | bytearray) -> bool:
         """Return whether the older file goes on with these bytes; once not, ask no more."""
         if _read(self._descriptor, len(data)) != data:
             return False
         self._same += len(data)
         return True
 
-    def write(self, data: Data) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Take the next bytes of the new file."""
         if self._copy is None:
             if self.matches(data):
@@ -122,7 +121,7 @@ def _read(descriptor: int, size: int) -> bytes:
     return data
 
 
-def _write(descriptor: int, data: Data) -> None:
+def _write(descriptor: int, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
