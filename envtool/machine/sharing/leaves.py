@@ -3,19 +3,24 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from envtool.formats.nix import nar
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.metadata import EXECUTABLE_MODE, FILE_MODE
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 PLAIN, EXECUTABLE, SYMLINK = range(3)
 """Kinds of leaves: what a NAR keeps of a mode."""
 
 _KINDS = {stat.S_IFREG | FILE_MODE: PLAIN, stat.S_IFREG | EXECUTABLE_MODE: EXECUTABLE}
+_LARGE = 1 << 18
+"""Bytes of a file that is worth a thread; smaller ones are hashed sooner than handed over."""
 _UNREADABLE = frozenset(
     {
         errno.ENOENT,
@@ -112,3 +117,34 @@ def _digest(descriptor: int, size: int, *, executable: bool) -> bytes | None:
         data = os.read(descriptor, nar.CHUNK)
     hasher.update(nar.regular_close(size))
     return None if left else hasher.digest()
+
+
+class Hashers:
+    """Threads that hash large files, started when there is one."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def digests(self, found: Sequence[Leaf]) -> Iterator[bytes | None]:
+        """Yield the digest of each leaf's NAR; None for one that cannot be read."""
+        ahead = {at: self._submit(leaf) for at, leaf in enumerate(found) if leaf.size >= _LARGE}
+        for at, leaf in enumerate(found):
+            if at in ahead:
+                yield ahead[at].result()
+            else:
+                yield leaf_digest(leaf.path, leaf.kind, leaf.size)
+
+    def _submit(self, leaf: Leaf) -> "Future[bytes | None]":
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = ThreadPoolExecutor(self._count, "hash")
+        return self._threads.submit(leaf_digest, leaf.path, leaf.kind, leaf.size)

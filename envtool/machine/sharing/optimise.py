@@ -22,25 +22,19 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Self
 
 from envtool.formats.nix.hashing import to_nix32
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.disk import disk_errors
-from envtool.machine.sharing.leaves import Leaf, kind_of, leaf_digest, leaves
+from envtool.machine.sharing.leaves import Hashers, Leaf, kind_of, leaf_digest, leaves
 from envtool.machine.sharing.links import LINKS
 from envtool.machine.sharing.opened import Opened
 from envtool.machine.store import Store
 from envtool.reporting import Reporter, SilentReporter, Step
 from envtool.values import value
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
 _BATCH = 64
 """Store paths that are worked on at once."""
-_LARGE = 1 << 18
-"""Bytes of a file that is worth a thread; smaller ones are hashed sooner than handed over."""
 _REFUSED = frozenset(
     {
         errno.EMLINK,  # this file has as many names as the file system allows
@@ -93,7 +87,7 @@ def optimise(
         if not dry_run and sizes and not _links_work(store):
             return Optimised(0, 0, 0, 0, supported=False)
         reporter.expect("optimise", len(sizes), sum(sizes.values()))
-        with _Hashers(store.settings.jobs) as hashers, Opened(store.settings) as opened:
+        with Hashers(store.settings.jobs) as hashers, Opened(store.settings) as opened:
             run = _Run(store, hashers, opened, dry_run=dry_run, eager=only is not None)
             paths = sorted(sizes)
             for start in range(0, len(paths), _BATCH):
@@ -137,42 +131,11 @@ def _links_work(store: Store) -> bool:
     return True
 
 
-class _Hashers:
-    """Threads that hash large files, started when there is one."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._threads: ThreadPoolExecutor | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._threads is not None:
-            self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def digests(self, found: Sequence[Leaf]) -> Iterator[bytes | None]:
-        """Yield the digest of each leaf's NAR; None for one that cannot be read."""
-        ahead = {at: self._submit(leaf) for at, leaf in enumerate(found) if leaf.size >= _LARGE}
-        for at, leaf in enumerate(found):
-            if at in ahead:
-                yield ahead[at].result()
-            else:
-                yield leaf_digest(leaf.path, leaf.kind, leaf.size)
-
-    def _submit(self, leaf: Leaf) -> "Future[bytes | None]":
-        if self._threads is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._threads = ThreadPoolExecutor(self._count, "hash")
-        return self._threads.submit(leaf_digest, leaf.path, leaf.kind, leaf.size)
-
-
 class _Run:
     """What one run knows."""
 
     def __init__(
-        self, store: Store, hashers: _Hashers, opened: Opened, *, dry_run: bool, eager: bool
+        self, store: Store, hashers: Hashers, opened: Opened, *, dry_run: bool, eager: bool
     ) -> None:
         self.files = 0
         self.saved = 0
