@@ -12,7 +12,8 @@ from envtool.errors import DeclarationError
 
 if TYPE_CHECKING:
     from envtool.formats.debian.package import Package
-    from envtool.plan.searching import Files, Owner, Packages
+    from envtool.plan.owners import Files, Owner
+    from envtool.plan.searching import Packages
 
 __all__ = ["add_commands", "beginnings"]
 
@@ -115,7 +116,7 @@ def _packages(session: Session, arguments: Namespace, words: Sequence[str]) -> i
 
 
 def _files(session: Session, arguments: Namespace) -> int:
-    from envtool.plan.searching import search_files
+    from envtool.plan.owners import search_files
 
     terminal, workspace = session.terminal, session.workspace()
     found = search_files(

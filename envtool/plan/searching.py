@@ -1,41 +1,34 @@
-"""Search packages: Debian's by name, description or file, the index's by exact name.
+"""Search packages by words: Debian's by name or summary, the index's by its exact name.
 
-Debian's indices are kept, so that an answer takes milliseconds; once a day the archive is asked
-whether there are newer ones. What cannot be reached is told beside what was found.
+What cannot be reached is told beside what was found.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from difflib import get_close_matches
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 from envtool.errors import EnvtoolError, FetchError, FormatError, StoreError
-from envtool.formats.debian.contents import Library
 from envtool.formats.debian.package import Package
 from envtool.formats.debian.suites import release_of
 from envtool.formats.debian.version import compare
-from envtool.machine.debian.archive import Archive, open_archive
+from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.index import Found, PackageIndex
-from envtool.machine.debian.providers import best
 from envtool.machine.debian.releases import Suite
-from envtool.machine.debian.sonames import SonameIndex
-from envtool.machine.debian.updates import suites_of
 from envtool.machine.fetching.fetch import FetchCancelledError, Fetcher
 from envtool.machine.fetching.index import configured_index
 from envtool.machine.fetching.projects import Project, find_project
 from envtool.machine.settings import Settings
+from envtool.plan.debian.opening import codenames, indices_of, releases_of
 from envtool.plan.debian.universe import Universe
-from envtool.reporting import Reporter, Step
+from envtool.reporting import Reporter
 from envtool.sources.pages import is_name
 from envtool.values import value
 
-__all__ = ["Files", "Owner", "Packages", "beginnings", "search", "search_files"]
+__all__ = ["Packages", "beginnings", "search"]
 
-FRESH = 86400
-"""Seconds for which a kept suite will do."""
 _SILENCE = 10.0
 """Seconds of silence after which the index says nothing."""
 _NEAR = 3
@@ -58,27 +51,6 @@ class Packages:
     """If nothing was found: names of Debian's packages that are nearly the word."""
     failures: tuple[str, ...]
     """What could not be asked, and why."""
-
-
-@value
-class Owner:
-    """A package that has a file."""
-
-    file: Library
-    package: Package | None
-    """None: the suite's packages have none of this name, as after a change of one of the two."""
-    suite: str
-
-
-@value
-class Files:
-    """What a search for a file found."""
-
-    name: str
-    owners: tuple[Owner, ...]
-    suites: tuple[str, ...]
-    near: tuple[str, ...]
-    failures: tuple[str, ...]
 
 
 class _Indexed(Protocol):
@@ -114,8 +86,8 @@ def search(
         opened: list[tuple[Suite, PackageIndex]] = []
         try:
             archive = open_archive(settings, fetcher)
-            for group in _releases(archive, suites, failures, refresh=refresh, now=now):
-                for suite, found in _indices(archive, group, components, reporter):
+            for group in releases_of(archive, suites, failures, refresh=refresh, now=now):
+                for suite, found in indices_of(archive, group, components, reporter):
                     opened.append((suite, stack.enter_context(found)))
         except FetchError as error:
             failures.append(error)
@@ -128,59 +100,11 @@ def search(
             words=tuple(words),
             debian=tuple(_packages(hits[:most])),
             total=len(hits),
-            suites=_names(suite for suite, _ in opened),
+            suites=codenames(suite for suite, _ in opened),
             project=project,
             near=near,
             failures=tuple(map(str, failures)),
         )
-
-
-def search_files(
-    settings: Settings,
-    reporter: Reporter,
-    name: str,
-    suites: Sequence[str],
-    components: Sequence[str],
-    *,
-    refresh: bool = False,
-    now: Callable[[], float] = time.time,
-) -> Files:
-    """Return which packages of Debian have a shared library or a program.
-
-    `name` is a file's name, such as `libGL.so.1` or `dot`, or its path.
-
-    :raises FetchError: a suite cannot be had.
-    """
-    failures: list[EnvtoolError] = []
-    path, _, base = name.rpartition("/")
-    owners: list[Owner] = []
-    near: set[str] = set()
-    with Fetcher(offline=settings.offline) as fetcher:
-        archive = open_archive(settings, fetcher)
-        groups = list(_releases(archive, suites, failures, refresh=refresh, now=now))
-        for group in groups:
-            with ExitStack() as stack:
-                indices = [
-                    stack.enter_context(index)
-                    for _, index in _indices(archive, group, components, reporter)
-                ]
-                universe = Universe(indices, archive.architecture)
-                # Debian makes indices of files of releases; those of their updates are empty.
-                for component in components:
-                    kept = archive.has_libraries(group[0], component)
-                    label = f"files of {group[0].name}/{component}"
-                    with _shown(reporter, label, kept=kept):
-                        libraries = archive.libraries(group[0], component)
-                    owners += _owners(base, path, group[0], libraries, universe)
-                    if not owners:
-                        near.update(get_close_matches(base, libraries.near(base), _NEAR))
-    return Files(
-        name=name,
-        owners=tuple(owners),
-        suites=_names(suite for group in groups for suite in group),
-        near=() if owners else tuple(get_close_matches(base, sorted(near), _NEAR, 0)),
-        failures=tuple(map(str, failures)),
-    )
 
 
 def beginnings(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
@@ -198,54 +122,6 @@ def beginnings(settings: Settings, prefix: str) -> Iterator[tuple[str, str]]:
                         (each, release_of(suite.name)) for each in index.names(prefix)
                     )
     yield from found
-
-
-@contextmanager
-def _shown(reporter: Reporter, label: str, *, kept: bool) -> Iterator[None]:
-    """Tell that an index is being fetched, unless it is kept: that takes seconds."""
-    step = Step("fetch", label)
-    if not kept:
-        reporter.start(step)
-    yield
-    if not kept:
-        reporter.finish(step)
-
-
-def _indices(
-    archive: Archive, group: Sequence[Suite], components: Sequence[str], reporter: Reporter
-) -> Iterator[tuple[Suite, PackageIndex]]:
-    """Yield the indices of a release and of its updates, as far as these have the components."""
-    for suite in group:
-        for component in components:
-            if suite is not group[0] and not archive.has_component(suite, component):
-                continue
-            kept = archive.has_packages(suite, component)
-            with _shown(reporter, f"packages of {suite.name}/{component}", kept=kept):
-                found = archive.packages(suite, component)
-            yield suite, found
-
-
-def _releases(
-    archive: Archive,
-    names: Sequence[str],
-    failures: list[EnvtoolError],
-    *,
-    refresh: bool,
-    now: Callable[[], float],
-) -> Iterator[tuple[Suite, ...]]:
-    """Yield suites, each with its updates, as they are today, or else as they were last seen."""
-    for name in dict.fromkeys(names):
-        seen = archive.releases.seen(name)
-        try:
-            fresh = seen is not None and now() - seen < FRESH
-            yield suites_of(archive, name, refresh=refresh or not fresh)
-        except FetchCancelledError:
-            raise
-        except FetchError as error:
-            if seen is None or refresh:
-                raise
-            yield suites_of(archive, name, refresh=False)
-            failures.append(error)
 
 
 def _project(
@@ -340,20 +216,3 @@ def _packages(hits: Iterable[tuple[Found, _Indexed]]) -> Iterator[Package]:
 
 def _near(word: str, opened: Sequence[tuple[Suite, PackageIndex]]) -> tuple[str, ...]:
     return tuple(Universe([index for _, index in opened], "").near(word.lower()))
-
-
-def _owners(
-    base: str, path: str, suite: Suite, libraries: SonameIndex, packages: Universe
-) -> Iterator[Owner]:
-    found = libraries.find(base)
-    taken = best(base, found)
-    ordered = sorted(found, key=lambda each: each != taken)
-    for file in (*ordered, *libraries.find_program(base)):
-        if path and not f"/usr/{file.path.removeprefix('usr/')}".endswith(f"{path}/{base}"):
-            continue
-        package = next(iter(packages.named(file.package)), None)
-        yield Owner(file, package, suite.origin("").suite)
-
-
-def _names(suites: Iterable[Suite]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(release_of(suite.origin("").suite) for suite in suites))
