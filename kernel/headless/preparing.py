@@ -8,10 +8,17 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from envtool.errors import DeclarationError, EnvtoolError, Fault, KernelError, LockError
+from envtool.errors import (
+    DeclarationError,
+    EnvtoolError,
+    Fault,
+    KernelError,
+    LockError,
+    ProfileError,
+)
 from envtool.formats.declarations.checked import one_fault
 from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
@@ -31,6 +38,7 @@ from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from envtool.formats.generation import Record
+    from envtool.formats.nix.storepath import StorePath
 
 __all__ = [
     "Entered",
@@ -137,8 +145,10 @@ def read_notebook(project: Project, text: str) -> Any:
             raise one_fault(project.path, told) from error
 
 
-def enter(workspace: Workspace, project: Project, text: str) -> Entered:
+def enter(workspace: Workspace, project: Project, text: str, *, environment: str = "") -> Entered:
     """Return the generation that a notebook of this text runs in, made if need be.
+
+    `environment` is the logical path of the one to prefer where there is a generation of it.
 
     :raises DeclarationError: neither it nor a folder above declares anything.
     """
@@ -146,7 +156,7 @@ def enter(workspace: Workspace, project: Project, text: str) -> Entered:
     for fault in astray(text, file=os.path.basename(project.path)):
         workspace.reporter.note(f"note: {fault}")
     try:
-        return _enter(workspace, declaring)
+        return _kept(workspace, declaring, environment) or _enter(workspace, declaring)
     except EnvtoolError as error:
         error.hint = placed(error.hint, ["-f", shown(declaring.path), *_environment(declaring)])
         raise
@@ -167,6 +177,20 @@ def _declaring(project: Project, text: str) -> Project:
             hint=f"envtool notebook init {shlex.quote(shown(project.path))}",
         )
     return open_project(project.folder, environment=project.environment)
+
+
+def _kept(workspace: Workspace, project: Project, environment: str) -> Entered | None:
+    """Return the newest generation of an environment, the current one before others."""
+    profile = workspace.profile(project)
+    current = profile.current()
+    kept = [*profile.generations(), *([current] if current else [])]
+    for generation in reversed(kept if environment else []):
+        with suppress(ProfileError):  # its object is lost
+            record = workspace.record(generation.path)
+            if record.environment.full() == environment:
+                lock = _lock_of(workspace, generation.path)
+                return Entered(project, generation.number, record, lock, made=False)
+    return None
 
 
 def _enter(workspace: Workspace, project: Project) -> Entered:
@@ -205,7 +229,11 @@ def _kept_lock(workspace: Workspace, project: Project) -> str:
     """Return the lock that the current generation came from."""
     generation = workspace.profile(project).current()
     assert generation is not None, "only asked for where there is one"
-    path = f"{workspace.physical(generation.path)}/{LOCK}"
+    return _lock_of(workspace, generation.path)
+
+
+def _lock_of(workspace: Workspace, generation: "StorePath") -> str:
+    path = f"{workspace.physical(generation)}/{LOCK}"
     with disk_errors("read the lock of the generation"), open(path, encoding="utf-8") as file:
         return file.read()
 

@@ -1,7 +1,7 @@
 """Verify notebooks: run them again in the closure that made their outputs, and compare.
 
-Nothing is written. The lock in the notebook leads to the recorded closure wherever its interpreter
-is to be had; where it leads to another one, the report says so.
+Nothing is written. Where no generation has the recorded closure, the lock in the notebook leads to
+it wherever its interpreter is to be had; where it leads to another one, the report says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ class _Task:
         self.path = project.path
         self.before = read_notebook(project, text)
         self.origin = _origin(project, self.before)
-        self.entered = enter(workspace, project, text)
+        self.entered = enter(workspace, project, text, environment=self.origin.environment)
         name = project.path.rsplit("/", 1)[-1] if several else ""
         self.execution = execution_of(
             workspace,

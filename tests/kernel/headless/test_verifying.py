@@ -177,13 +177,28 @@ def test_what_was_locked_anew_is_no_longer_what_made_the_outputs(
         verify(workspace, copy)
 
 
-def test_a_project_that_moved_on_makes_another_closure_and_that_is_said(
+def test_after_a_project_moved_on_its_former_generation_verifies(
+    workspace: Workspace, declare: "Declare"
+) -> None:
+    project = declare("lake", 'dependencies = ["ipykernel", "iniconfig"]\n')
+    folder = Path(os.path.dirname(project.path))
+    copy = executed(workspace, folder / "tarn.ipynb", "import iniconfig\nprint(6 * 7)")
+    workspace.remove(project, ["iniconfig"])
+    found = verify(workspace, copy)
+    assert (found.is_same, found.is_same_closure, found.error) == (True, True, None)
+    after = workspace.current(project)
+    assert after is not None
+    assert after[0] == 2
+
+
+def test_without_the_former_generation_another_closure_verifies_and_that_is_said(
     workspace: Workspace, declare: "Declare"
 ) -> None:
     project = declare("lake", 'dependencies = ["ipykernel"]\n')
     folder = Path(os.path.dirname(project.path))
     copy = executed(workspace, folder / "tarn.ipynb", "print(6 * 7)")
     workspace.add(project, ["six"])
+    workspace.profile(project).delete([1])
     found = verify(workspace, copy)
     assert (found.is_same, found.is_same_closure) == (True, False)
 
