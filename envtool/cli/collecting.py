@@ -31,7 +31,8 @@ def add_commands(commands: "Commands[Parser]") -> None:
         leads to. Generations are roots: every one that is listed can still be gone back to.
         Old ones are deleted first if you ask for it, those of all environments of this root, or of
         one that -f or -e names. The current generation always stays; of several rules, what one
-        of them keeps stays.
+        of them keeps stays. Of the cache goes what is about store paths that are gone, and what
+        was not used for 30 days; with --offline not what the network would be needed for.
         """,
         examples=[
             ("envtool gc --dry-run", "what would be deleted"),
@@ -120,8 +121,11 @@ def collect(
     limit = _limit(workspace, arguments)
     if arguments.dry_run:
         done: Any = workspace.gc_plan(pruned, max_freed=limit)
+        idle = workspace.idle_caches(path for path, _ in done.dead)
     else:
         done = workspace.collect(max_freed=limit)
+        idle = workspace.drop_caches()
+    freed = done.freed + sum(each.size for each in idle)
     terminal = session.terminal
     if terminal.json:
         terminal.result_json(
@@ -130,8 +134,9 @@ def collect(
                 "generations": [_pruned_json(each) for each in pruned],
                 "dead": [{"path": path.full(), "size": size} for path, size in done.dead],
                 "junk": list(done.junk),
+                "caches": [{"path": each.path, "size": each.size} for each in idle],
                 "live": done.live_count,
-                "freed": done.freed,
+                "freed": freed,
             }
         )
         return 0
@@ -139,12 +144,16 @@ def collect(
     if arguments.dry_run or terminal.verbose:
         lines = [f"generation {each.number} of {_name(each)}" for each in pruned]
         lines += [f"{path}  {size_text(size)}" for path, size in done.dead]
+        lines += done.junk
+        lines += [f"{each.path}  {size_text(each.size)}" for each in idle]
         if lines:
-            terminal.result("\n".join([*lines, *done.junk]))
+            terminal.result("\n".join(lines))
     counted = plural(len(done.dead), "store path")
     if pruned:
         counted = f"{plural(len(pruned), 'generation')}, {counted}"
-    terminal.result(f"{would} {counted}, {size_text(done.freed)}; {done.live_count} are needed")
+    if idle:
+        counted += f", {len(idle)} of the cache"
+    terminal.result(f"{would} {counted}, {size_text(freed)}; {done.live_count} are needed")
     return 0
 
 

@@ -2,12 +2,14 @@
 
 They lie in the cache, under a digest of what they say, so that the same words find the same lock
 and environment again. Their profiles lie beside them, where no collector looks for roots: what they
-lead to stays for as long as a process is in it, and goes with the next collection after that.
+lead to stays for as long as a process is in it, and goes with the next collection after that. The
+declaration goes when it is idle (`envtool.machine.collecting.caches`).
 """
 
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from envtool.machine.disk import disk_errors
@@ -30,7 +32,7 @@ def made_up(settings: "Settings", requirements: Sequence[str], system: Sequence[
     """
     text = _text(requirements, system)
     path = f"{_folder(settings, text)}/envtool.toml"
-    if not os.path.exists(path):
+    if not _is_kept(path):
         from envtool.formats.declarations.reading import parse
 
         parse(text, path="-p" if requirements else "--system", kind="envtool.toml")
@@ -45,7 +47,7 @@ def made_up_notebook(settings: "Settings", cell: str) -> str:
     :raises StoreError: it cannot be written.
     """
     path = f"{_folder(settings, cell)}/cell.ipynb"
-    if not os.path.exists(path):
+    if not _is_kept(path):
         from envtool.formats.declarations.notebook import EMPTY, with_code_cell_before
         from envtool.formats.declarations.reading import parse
 
@@ -58,6 +60,15 @@ def made_up_notebook(settings: "Settings", cell: str) -> str:
 def _folder(settings: "Settings", text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return f"{settings.cache}/{_FOLDER}/{digest}"
+
+
+def _is_kept(path: str) -> bool:
+    """Say whether a declaration is there; if so, its folder notes that it is used."""
+    if not os.path.exists(path):
+        return False
+    with suppress(OSError):  # somebody else's, or on a disk that cannot be written
+        os.utime(os.path.dirname(path))
+    return True
 
 
 def _write(path: str, text: str) -> None:

@@ -10,6 +10,8 @@ from envtool.workspace.entering import Entering
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from envtool.formats.nix.storepath import StorePath
+    from envtool.machine.collecting.caches import Idle
     from envtool.machine.collecting.gc import Collected, GcPlan
     from envtool.machine.collecting.retention import Pruned, Retention
 
@@ -75,3 +77,15 @@ class Collecting(Entering):
             on_deleted=deleted,
             on_wait=self.reporter.note,
         )
+
+    def idle_caches(self, gone: "Iterable[StorePath]" = ()) -> "tuple[Idle, ...]":
+        """Return what of the cache is of no use, once these store paths are gone."""
+        from envtool.machine.collecting import caches
+
+        return caches.find(self.store, gone, time.time())
+
+    def drop_caches(self) -> "tuple[Idle, ...]":
+        """Delete what of the cache is of no use, and return it."""
+        from envtool.machine.collecting import caches
+
+        return caches.drop(self.store, time.time())

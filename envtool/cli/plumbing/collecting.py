@@ -18,8 +18,9 @@ def add_commands(family: "Commands[Parser]") -> None:
         summary="delete what no root leads to",
         text="""
         Deletes the store paths that no root leads to, and what is in the store directory without
-        being a store path. Generations stay; `envtool gc` can delete old ones, too. It may run
-        beside anything else: what is in use is a root.
+        being a store path; of the cache what is about paths that are gone, and what was not used
+        for 30 days. Generations stay; `envtool gc` can delete old ones, too. It may run beside
+        anything else: what is in use is a root.
         """,
         examples=[
             ("envtool store gc --dry-run", "what would be deleted"),
