@@ -101,6 +101,38 @@ class Request:
         return bool(self.upgrade) or self.exclude_newer is not None
 
 
+@value
+class _Asked:
+    """The declaration as it stands now."""
+
+    project: Project
+    whole: str
+    """The text of its file."""
+    declaration: Declaration
+    digest: str
+    """Of what a lock has to answer."""
+    place: str
+    """Where the lock lies, as messages name it."""
+
+
+@value
+class _Written:
+    """The lock as it stands in its file, read no further than its head and what it pins there."""
+
+    text: str | None = None
+    """None: there is none, or it is damaged and to be replaced."""
+    head: Head | None = None
+    pins: Pins = Pins()
+    """What its interpreter is made of, if it is one of our own."""
+    system: "LockedSystem | None" = None
+
+    def answers(self, digest: str) -> bool:
+        return self.head is not None and self.head.declaration == digest
+
+    def fits(self, python: Chosen) -> bool:
+        return self.head is not None and self.head.python == python.interpreter.feature
+
+
 def answer(
     settings: Settings,
     reporter: Reporter,
@@ -117,119 +149,22 @@ def answer(
     :raises ResolutionError: the requirements cannot be satisfied.
     """
     request = request or Request()
-    whole = projects.read_text(project.path) if text is None else text
-    declaration = parse(
-        whole, path=project.path, kind=project.kind, environment=project.environment
-    )
-    digest = answered_digest(declaration)
-    place = projects.lock_place(project.path, project.kind, project.environment)
-    written = _written(project, place, repair=request.repair)
-    head = read_head(written, place) if written is not None else None
-    must_resolve = head is None or head.declaration != digest or request.asks_anew
-    former = pinned = _pinned(written, head, place)
-    step = Step("resolve", declaration.name)
-    asks_debian = must_resolve and bool(declaration.closed or declaration.system)
-    if asks_debian:
-        reporter.start(step)  # its indexes may have to be fetched first
-    if not declaration.closed:
-        python = host_interpreter(settings, declaration.python, head.python if head else None)
-    else:
-        if must_resolve:
-            pinned = pin(settings, declaration, former, upgrade=request.upgrade is True)
-            for line in updates(former, pinned):
-                reporter.note(line)
-        python = closed_interpreter(settings, pinned, host_drivers=declaration.host_drivers)
-        if declaration.host_drivers and not python.drivers:
-            reporter.note("gpu.host-drivers: this machine has no libraries of a GPU driver")
-    locked_system = system = None if written is None else read_system(written, place)
-    if must_resolve:
-        system = _system(settings, declaration, system, request)
-    lock_text = written
-    resolved, parsed = False, None
-    fits = head is not None and head.python == python.interpreter.feature
-    if must_resolve or (request.repair and head and not fits):
-        lock_text = None
-        if written and head and fits and not request.asks_anew:
-            alike = (pinned, system) == (former, locked_system)
-            lock_text = (
-                _repin(settings, declaration, digest, python, written=written, head=head)
-                if alike
-                else None
-            )
-        if lock_text is None:
-            if not asks_debian:
-                reporter.start(step)
-            parsed, lock_text = _resolve(
-                settings,
-                declaration,
-                digest,
-                python,
-                kept=_kept(written, request),
-                place=place,
-                request=request,
-                system=system,
-            )
-        if asks_debian or parsed is not None:
-            reporter.finish(step)
-        resolved = True
-    assert lock_text is not None, "either written or resolved"
-    return Answer(
-        declaration=declaration,
-        text=projects.declaration_text(project.path, project.kind, text=whole),
-        digest=digest,
-        lock_text=lock_text,
-        written=written,
-        python=python,
-        system=system,
-        resolved=resolved,
-        parsed=parsed,
-    )
+    asked = _asked(project, text)
+    written = _written(asked, repair=request.repair)
+    return _Answering(settings, reporter, asked, written, request).run()
 
 
-def _repin(
-    settings: Settings,
-    declaration: Declaration,
-    digest: str,
-    python: Chosen,
-    *,
-    written: str,
-    head: Head,
-) -> str | None:
-    """Return the lock with one other version, where that is all that changed; else None."""
-    from envtool.plan.repinned import repin
-
-    return repin(
-        settings.cache,
-        declaration,
-        python.interpreter,
-        written,
-        answered=head.declaration,
-        digest=digest,
-    )
+def _asked(project: Project, text: str | None) -> _Asked:
+    path, kind, environment = project.path, project.kind, project.environment
+    whole = projects.read_text(path) if text is None else text
+    declaration = parse(whole, path=path, kind=kind, environment=environment)
+    place = projects.lock_place(path, kind, environment)
+    return _Asked(project, whole, declaration, answered_digest(declaration), place)
 
 
-def _system(
-    settings: Settings,
-    declaration: Declaration,
-    former: "LockedSystem | None",
-    request: Request,
-) -> "LockedSystem | None":
-    """Return the system packages that the declaration asks for, pinned."""
-    if declaration.system is None:
-        return None
-    from envtool.plan.system import pin_system
-
-    return pin_system(settings, declaration.system, former, upgrade=request.upgrade is True)
-
-
-def _pinned(written: str | None, head: Head | None, place: str) -> Pins:
-    """Return what the written lock's interpreter is made of, if it is one of our own."""
-    if written is None or head is None or head.source == "host":
-        return Pins()
-    return read_pinned(written, place)
-
-
-def _written(project: Project, place: str, *, repair: bool) -> str | None:
+def _written(asked: _Asked, *, repair: bool) -> _Written:
+    """Return the written lock; to `repair` a damaged one is as good as none."""
+    project, place = asked.project, asked.place
     try:
         text = projects.read_lock_text(project.path, project.kind, project.environment)
         if repair and text is not None:
@@ -238,48 +173,146 @@ def _written(project: Project, place: str, *, repair: bool) -> str | None:
             lock.parse(text, path=place)
     except LockError:
         if repair:
-            return None
+            return _Written()
         raise
-    return text
+    if text is None:
+        return _Written()
+    head = read_head(text, place)
+    pins = Pins() if head.source == "host" else read_pinned(text, place)
+    return _Written(text, head, pins, read_system(text, place))
 
 
-def _kept(written: str | None, request: Request) -> str | None:
-    """Return the lock whose versions are kept where they still satisfy."""
-    whole = isinstance(request.upgrade, bool)
-    return None if request.exclude_newer is not None and whole else written
+class _Answering:
+    """An answer in the making."""
 
+    def __init__(
+        self,
+        settings: Settings,
+        reporter: Reporter,
+        asked: _Asked,
+        written: _Written,
+        request: Request,
+    ) -> None:
+        self.settings = settings
+        self.reporter = reporter
+        self.asked = asked
+        self.declaration = asked.declaration
+        self.written = written
+        self.request = request
+        self.is_stale = request.asks_anew or not written.answers(asked.digest)
+        self.step: Step | None = None
+        """Of resolving, once it has begun."""
 
-def _resolve(
-    settings: Settings,
-    declaration: Declaration,
-    digest: str,
-    python: Chosen,
-    *,
-    kept: str | None,
-    place: str,
-    request: Request,
-    system: "LockedSystem | None",
-) -> "tuple[Lock, str]":
-    """Return a new lock, and its text."""
-    from envtool.formats import lock as locks
-    from envtool.formats.lock_blocks import is_plain, versions
-    from envtool.machine.fetching.index import configured_index
-    from envtool.plan.resolve import resolve
+    def run(self) -> Answer:
+        asked, written, request = self.asked, self.written, self.request
+        python = self._python()
+        system = self._system()
+        lock_text, parsed = written.text, None
+        resolved = self.is_stale or (request.repair and not written.fits(python))
+        if resolved:
+            lock_text = None if request.asks_anew else self._repinned(python, system)
+            if lock_text is None:
+                parsed, lock_text = self._resolved(python, system)
+            self._finish()
+        assert lock_text is not None, "either written or resolved"
+        return Answer(
+            declaration=self.declaration,
+            text=projects.declaration_text(
+                asked.project.path, asked.project.kind, text=asked.whole
+            ),
+            digest=asked.digest,
+            lock_text=lock_text,
+            written=written.text,
+            python=python,
+            system=system,
+            resolved=resolved,
+            parsed=parsed,
+        )
 
-    # What is laid out as ours, and builds nothing, need not be read to be handed to uv.
-    is_handed_over = kept is not None and is_plain(kept) and versions(kept) is not None
-    lock = resolve(
-        declaration,
-        digest=digest,
-        interpreter=python.interpreter,
-        pins=python.pins,
-        previous=locks.parse(kept, path=place) if kept and not is_handed_over else None,
-        preferences=kept if is_handed_over else None,
-        upgrade=request.upgrade,
-        exclude_newer=request.exclude_newer,
-        offline=settings.offline,
-        index=declaration.index or configured_index(os.environ),
-        cache_dir=settings.cache,
-    )
-    whole = replace(lock, system=system)
-    return whole, locks.render(whole)
+    def _python(self) -> Chosen:
+        """Return the interpreter: the host's, or the one of our own that is or will be locked."""
+        declaration, pins = self.declaration, self.written.pins
+        if not declaration.closed:
+            prefer = self.written.head.python if self.written.head else None
+            return host_interpreter(self.settings, declaration.python, prefer)
+        if self.is_stale:
+            self._begin()
+            pins = pin(self.settings, declaration, pins, upgrade=self.request.upgrade is True)
+            for line in updates(self.written.pins, pins):
+                self.reporter.note(line)
+        python = closed_interpreter(self.settings, pins, host_drivers=declaration.host_drivers)
+        if declaration.host_drivers and not python.drivers:
+            self.reporter.note("gpu.host-drivers: this machine has no libraries of a GPU driver")
+        return python
+
+    def _system(self) -> "LockedSystem | None":
+        """Return the system packages that the declaration asks for, pinned."""
+        wanted, former = self.declaration.system, self.written.system
+        if not self.is_stale:
+            return former
+        if wanted is None:
+            return None
+        from envtool.plan.system import pin_system
+
+        self._begin()
+        return pin_system(self.settings, wanted, former, upgrade=self.request.upgrade is True)
+
+    def _repinned(self, python: Chosen, system: "LockedSystem | None") -> str | None:
+        """Return the lock with one other version, where that is all that changed; else None."""
+        written = self.written
+        alike = (python.pins, system) == (written.pins, written.system)
+        if written.text is None or written.head is None or not alike or not written.fits(python):
+            return None
+        from envtool.plan.repinned import repin
+
+        return repin(
+            self.settings.cache,
+            self.declaration,
+            python.interpreter,
+            written.text,
+            answered=written.head.declaration,
+            digest=self.asked.digest,
+        )
+
+    def _resolved(self, python: Chosen, system: "LockedSystem | None") -> "tuple[Lock, str]":
+        """Return a new lock, and its text."""
+        from envtool.formats import lock as locks
+        from envtool.formats.lock_blocks import is_plain, versions
+        from envtool.machine.fetching.index import configured_index
+        from envtool.plan.resolve import resolve
+
+        self._begin()
+        kept = self._kept()
+        # What is laid out as ours, and builds nothing, need not be read to be handed to uv.
+        is_handed_over = kept is not None and is_plain(kept) and versions(kept) is not None
+        place = self.asked.place
+        lock = resolve(
+            self.declaration,
+            digest=self.asked.digest,
+            interpreter=python.interpreter,
+            pins=python.pins,
+            previous=locks.parse(kept, path=place) if kept and not is_handed_over else None,
+            preferences=kept if is_handed_over else None,
+            upgrade=self.request.upgrade,
+            exclude_newer=self.request.exclude_newer,
+            offline=self.settings.offline,
+            index=self.declaration.index or configured_index(os.environ),
+            cache_dir=self.settings.cache,
+        )
+        whole = replace(lock, system=system)
+        return whole, locks.render(whole)
+
+    def _kept(self) -> str | None:
+        """Return the lock whose versions are kept where they still satisfy."""
+        whole = isinstance(self.request.upgrade, bool)
+        return None if self.request.exclude_newer is not None and whole else self.written.text
+
+    def _begin(self) -> None:
+        """Say that resolving begins; the first who fetches says so, be it an index of Debian."""
+        if self.step is None:
+            self.step = Step("resolve", self.declaration.name)
+            self.reporter.start(self.step)
+
+    def _finish(self) -> None:
+        if self.step is not None:
+            self.reporter.finish(self.step)
