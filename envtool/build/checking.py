@@ -13,8 +13,8 @@ from envtool.machine.isolating.data import data_views
 from envtool.machine.libraries import libraries_of
 from envtool.machine.sandbox import View
 from envtool.machine.settings import Settings
-from envtool.plan.completeness import Need, is_driver, judge, lacks
-from envtool.plan.reading import Unpacked, read_wheels
+from envtool.plan.libraries.completeness import Need, is_driver, judge, lacks
+from envtool.plan.libraries.reading import Unpacked, read_wheels
 from envtool.reporting import Reporter
 from envtool.values import value
 

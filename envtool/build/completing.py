@@ -24,12 +24,12 @@ from envtool.machine.libraries import Libraries
 from envtool.machine.store import Store
 from envtool.plan.answer import Answer
 from envtool.plan.chosen import Chosen
-from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
-from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
+from envtool.plan.closed.python import ClosedPython, add_deb, multiarch_of
 from envtool.plan.derivations import Instantiation
 from envtool.plan.gather import Gatherer
 from envtool.plan.instantiate import add_packages
-from envtool.plan.reading import Unpacked, read_wheels, with_rpath
+from envtool.plan.libraries.completeness import Contents, Need, is_driver, judge, lacks
+from envtool.plan.libraries.reading import Unpacked, read_wheels, with_rpath
 from envtool.reporting import Reporter
 from envtool.sources.binaries import read_file
 from envtool.values import replace

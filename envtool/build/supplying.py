@@ -20,11 +20,11 @@ from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.providers import Providers
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.store import Store
-from envtool.plan.closed import ClosedPython, add_deb, multiarch_of
-from envtool.plan.completeness import Need
+from envtool.plan.closed.interpreters import data_of
+from envtool.plan.closed.python import ClosedPython, add_deb, multiarch_of
 from envtool.plan.debian.pinning import open_universe, pin_all
 from envtool.plan.derivations import Instantiation
-from envtool.plan.interpreters import data_of
+from envtool.plan.libraries.completeness import Need
 from envtool.reporting import Reporter
 from envtool.sources.binaries import read_file
 from envtool.sources.opened import OPENED

@@ -11,7 +11,7 @@ from envtool.cli.session import Session
 if TYPE_CHECKING:
     from envtool.build.checking import Checked
     from envtool.build.importing import Attempt
-    from envtool.plan.completeness import Need
+    from envtool.plan.libraries.completeness import Need
 
 __all__ = ["add_check"]
 
@@ -68,7 +68,7 @@ def _run(session: Session, arguments: Namespace) -> int:
 
 
 def _lines(checked: "Checked", *, everything: bool) -> Iterator[str]:
-    from envtool.plan.completeness import is_driver
+    from envtool.plan.libraries.completeness import is_driver
 
     essential = checked.essential
     plugins = [one for one in checked.lacks if one not in essential and not is_driver(one.soname)]
@@ -143,7 +143,7 @@ def _json(checked: "Checked") -> dict[str, Any]:
 
 
 def _lack_json(checked: "Checked", one: "Need") -> dict[str, Any]:
-    from envtool.plan.completeness import is_driver
+    from envtool.plan.libraries.completeness import is_driver
 
     return {
         "package": one.wheel,

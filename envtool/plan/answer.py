@@ -279,7 +279,7 @@ class _Answering:
         from envtool.formats import lock as locks
         from envtool.formats.lock_blocks import is_plain, versions
         from envtool.machine.fetching.index import configured_index
-        from envtool.plan.resolve import resolve
+        from envtool.plan.resolving.resolve import resolve
 
         self._begin()
         kept = self._kept()

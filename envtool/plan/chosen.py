@@ -50,7 +50,7 @@ class Chosen:
         `entered` is what `add_entered` returned.
         """
         if self.pins.programs:
-            from envtool.plan.programs import add_programs
+            from envtool.plan.closed.programs import add_programs
 
             add_programs(made, self.pins.programs, entered, self.interpreter)
 
@@ -59,7 +59,7 @@ class Chosen:
     ) -> "StorePath":
         if not self.is_pure:
             return add_interpreter(made, self.interpreter)
-        from envtool.plan.closed import ClosedPython, add_closed_interpreter
+        from envtool.plan.closed.python import ClosedPython, add_closed_interpreter
 
         return add_closed_interpreter(made, ClosedPython(self.pins), drivers, headers=headers)
 
@@ -86,7 +86,7 @@ def closed_interpreter(settings: Settings, pins: Pins, *, host_drivers: bool = F
 
     :raises InterpreterError: that makes none.
     """
-    from envtool.plan.closed import ClosedPython, add_closed_interpreter, describe
+    from envtool.plan.closed.python import ClosedPython, add_closed_interpreter, describe
 
     python = ClosedPython(pins)
     made = Instantiation()
@@ -122,7 +122,7 @@ def pin(
 
 def _found(archive: "Archive", declaration: "Declaration") -> Pins:
     """Return the interpreter of the first source that has one that satisfies."""
-    from envtool.plan.interpreters import pin_interpreter, pin_standalone
+    from envtool.plan.closed.interpreters import pin_interpreter, pin_standalone
 
     failures: list[InterpreterError] = []
     for source in declaration.closed:
@@ -159,8 +159,8 @@ def updates(former: Pins, now: Pins) -> list[str]:
 
 def _is_kept(former: Pins, declaration: "Declaration") -> bool:
     from envtool.formats.debian.suites import release_of
-    from envtool.plan.closed import ClosedPython
-    from envtool.plan.interpreters import ALIASES
+    from envtool.plan.closed.interpreters import ALIASES
+    from envtool.plan.closed.python import ClosedPython
 
     if former.source not in declaration.closed:
         return False

@@ -141,7 +141,7 @@ def _project(
 
 def _default_index(settings: Settings) -> str | None:
     """Return uv's own index, which is asked for once and then kept."""
-    from envtool.plan.uv import Uv, run
+    from envtool.plan.resolving.uv import Uv, run
 
     path = f"{settings.cache}/projects/index"
     with suppress(OSError), open(path, encoding="utf-8") as file:

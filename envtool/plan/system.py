@@ -11,9 +11,9 @@ from envtool.formats.debian.suites import release_of
 from envtool.formats.locked import LockedSystem
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.settings import Settings
-from envtool.plan.closed import add_deb_file
+from envtool.plan.closed.interpreters import ALIASES
+from envtool.plan.closed.python import add_deb_file
 from envtool.plan.derivations import DEBIAN_ROOT, Instantiation, derivation
-from envtool.plan.interpreters import ALIASES
 from envtool.values import replace
 
 if TYPE_CHECKING:

@@ -154,7 +154,7 @@ class Locking(Entering):
 
     def suite(self, project: Project) -> str | None:
         """Return Debian's suite that the lock's interpreter is from; None for the host's."""
-        from envtool.plan.closed import ClosedPython
+        from envtool.plan.closed.python import ClosedPython
 
         lock = self._written_lock(project)
         pins = None if lock is None else lock.python.pins

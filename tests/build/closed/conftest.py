@@ -16,15 +16,15 @@ from envtool.machine.debian.archive import open_archive
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
-from envtool.plan.closed import (
+from envtool.plan.closed.interpreters import pin_interpreter
+from envtool.plan.closed.python import (
     ClosedPython,
     add_closed_interpreter,
     describe,
 )
 from envtool.plan.derivations import Instantiation
 from envtool.plan.instantiate import Selected, add_environment, add_packages
-from envtool.plan.interpreters import pin_interpreter
-from envtool.plan.resolve import resolve
+from envtool.plan.resolving.resolve import resolve
 from envtool.reporting import SilentReporter
 from envtool.sources.interpreter import Interpreter, find, marker_environment, tags
 from envtool.values import replace

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envtool.plan.closed import add_closed_interpreter
+from envtool.plan.closed.python import add_closed_interpreter
 from envtool.plan.derivations import Instantiation
 from envtool.sources.probe import Prober
 

@@ -14,8 +14,8 @@ import uv
 from envtool.errors import ResolutionError, StoreError
 from envtool.formats.declarations.declaration import Declaration, KernelChoice, PathSource
 from envtool.formats.lock import Directory, Lock, LockedPackage, parse, render, select
-from envtool.plan.resolve import resolve
-from envtool.plan.uv import run
+from envtool.plan.resolving.resolve import resolve
+from envtool.plan.resolving.uv import run
 from envtool.sources.interpreter import Interpreter, find, marker_environment, tags
 from envtool.values import replace
 

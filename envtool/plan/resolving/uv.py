@@ -23,7 +23,7 @@ import uv
 
 from envtool.errors import ResolutionError
 from envtool.machine.disk import disk_errors
-from envtool.plan.explain import explain
+from envtool.plan.resolving.explain import explain
 from envtool.values import value
 
 __all__ = ["Answer", "Question", "Runner", "Uv", "run"]

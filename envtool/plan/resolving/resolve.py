@@ -30,14 +30,14 @@ from envtool.formats.lock import (
 )
 from envtool.formats.locked import is_source
 from envtool.machine.fetching.index import configured_index
-from envtool.plan.explain import NeedsBuildError
-from envtool.plan.uv import Answer, Question, Runner, Uv, dependencies, run
+from envtool.plan.resolving.explain import NeedsBuildError
+from envtool.plan.resolving.uv import Answer, Question, Runner, Uv, dependencies, run
 from envtool.sources.interpreter import Interpreter
 from envtool.sources.probe import running_program
 from envtool.values import replace, value
 
 if TYPE_CHECKING:
-    from envtool.plan.build_requirements import BuildRequires
+    from envtool.plan.resolving.build_requirements import BuildRequires
 
 __all__ = ["resolve", "target_platform"]
 
@@ -124,9 +124,9 @@ def _completed(
     """Return the lock with what uv does not say: sizes, and what builds need."""
     # What fetches and opens archives takes as long to import as uv takes to answer.
     from envtool.machine.fetching.fetch import Fetcher
-    from envtool.plan.build_requirements import BuildRequires
-    from envtool.plan.remembered import Remembered
-    from envtool.plan.sizes import artifacts, learn, with_sizes
+    from envtool.plan.resolving.build_requirements import BuildRequires
+    from envtool.plan.resolving.remembered import Remembered
+    from envtool.plan.resolving.sizes import artifacts, learn, with_sizes
 
     tool = wish.tool
     timeout = tool.timeout or _TIMEOUT

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from envtool.machine.libraries import Libraries, libraries_of
-from envtool.plan.completeness import Contents, Need, is_driver, judge, lacks
-from envtool.plan.reading import Unpacked, read_wheels
+from envtool.plan.libraries.completeness import Contents, Need, is_driver, judge, lacks
+from envtool.plan.libraries.reading import Unpacked, read_wheels
 from envtool.sources.binaries import Binary, in_folder, read_file
 from envtool.sources.opened import OPENED, Opened
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from envtool.formats.requires import DECLARED
-from envtool.plan.completeness import Contents
+from envtool.plan.libraries.completeness import Contents
 from envtool.sources.binaries import Binary, in_folder
 from envtool.sources.opened import OPENED, Opened
 from envtool.values import replace, value

@@ -2,7 +2,7 @@
 
 import pytest
 
-from envtool.plan.explain import NeedsBuildError, explain
+from envtool.plan.resolving.explain import NeedsBuildError, explain
 
 DRAWN = """\
   \u00d7 No solution found when resolving dependencies:

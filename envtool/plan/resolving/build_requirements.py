@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from envtool.errors import ResolutionError
 from envtool.formats.lock import Artifact, LockedPackage, Vcs
 from envtool.machine.fetching.fetch import Fetcher
-from envtool.plan.remembered import Remembered
-from envtool.plan.uv import Runner
+from envtool.plan.resolving.remembered import Remembered
+from envtool.plan.resolving.uv import Runner
 
 __all__ = ["BuildRequires"]
 

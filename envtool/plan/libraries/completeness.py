@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from envtool.machine.libraries import Libraries
-from envtool.plan.loading import Loader, Node, Provider, provider
+from envtool.plan.libraries.loading import Loader, Node, Provider, provider
 from envtool.sources.binaries import Binary
 from envtool.sources.opened import Opened
 from envtool.values import replace, value

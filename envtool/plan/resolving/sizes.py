@@ -16,7 +16,7 @@ from envtool.errors import FetchError
 from envtool.formats.lock import Artifact, LockedPackage
 from envtool.machine.fetching.addresses import parse_url, redirected
 from envtool.machine.fetching.http_connections import Connections, Severed
-from envtool.plan.remembered import Remembered
+from envtool.plan.resolving.remembered import Remembered
 from envtool.values import replace
 
 __all__ = ["artifacts", "learn", "with_sizes"]

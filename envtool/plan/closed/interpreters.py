@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from envtool.errors import InterpreterError
 from envtool.formats.debian.package import Package
 from envtool.formats.locked import Pins
-from envtool.plan.closed import MACHINES, ClosedPython, upstream
+from envtool.plan.closed.python import MACHINES, ClosedPython, upstream
 from envtool.sources.interpreter import satisfies
 
 if TYPE_CHECKING:
