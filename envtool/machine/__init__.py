@@ -1,1 +1,1 @@
-"""One module per resource of this machine: settings, database, store, roots, profiles, fetching."""
+"""What this machine has and keeps: settings, the store with its database, profiles, projects."""

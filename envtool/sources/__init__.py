@@ -1,1 +1,1 @@
-"""What the outside world's packages are: wheels, interpreters. Knowledge, no store."""
+"""What the outside world's packages are: wheels, .debs, interpreters. Knowledge, no store."""
