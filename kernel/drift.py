@@ -59,6 +59,7 @@ def other_closure(project: "Project", record: "Record", environ: Mapping[str, st
         return None
     from envtool.formats.declarations.notebook import read_notebook
     from envtool.formats.notebooks.origin import read_origin
+    from envtool.formats.printable import escaped
 
     with suppress(DeclarationError):  # such as while an editor writes it
         text = read_text(path)
@@ -66,7 +67,8 @@ def other_closure(project: "Project", record: "Record", environ: Mapping[str, st
         origin = read_origin(read_notebook(text, file=path)) if '"run"' in text else None
         if origin is not None and origin.environment != record.environment.full():
             name = os.path.basename(path)
-            return f"the outputs in {name} were made in another closure: {origin.environment}"
+            told = f"the outputs in {name} were made in another closure: {origin.environment}"
+            return escaped(told)
     return None
 
 

@@ -95,14 +95,15 @@ class _Task:
         check_kind(project)
         text = projects.read_text(project.path)
         self.path = project.path
-        self.before = read_notebook(project, text)
-        self.origin = _origin(project, self.before)
+        notebook = read_notebook(project, text)
+        self.before = [dict(cell) for cell in notebook.cells]
+        self.origin = _origin(project, notebook)
         self.entered = enter(workspace, project, text, environment=self.origin.environment)
         name = project.path.rsplit("/", 1)[-1] if several else ""
         self.execution = execution_of(
             workspace,
             self.entered,
-            read_notebook(project, text),
+            notebook,
             stack,
             project=project,
             wanted=wanted,
@@ -112,13 +113,13 @@ class _Task:
     def report(self, tolerance: Tolerance) -> Verified:
         """Return what came of it."""
         execution = self.execution
-        failed_before = any(map(_has_error, self.before.cells))
+        failed_before = any(map(_has_error, self.before))
         return Verified(
             notebook=self.path,
             origin=self.origin,
             environment=self.entered.record.environment,
             python=self.entered.record.python,
-            cells=tuple(compare_cells(self.before.cells, execution.notebook.cells, tolerance)),
+            cells=tuple(compare_cells(self.before, execution.notebook.cells, tolerance)),
             error=None if failed_before else execution.error,
             seconds=execution.seconds,
         )

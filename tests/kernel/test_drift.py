@@ -177,6 +177,6 @@ def test_outputs_of_another_closure_are_told_by_the_kernel_of_who_opens_the_note
     assert heard(start(generic), "1") == ([], [])
     origin = run.environment.full()
     other = origin.replace("made-env", "other-env")
-    path.write_text(path.read_text().replace(origin, other))
-    line = f"envtool: the outputs in made.ipynb were made in another closure: {other}\n"
+    path.write_text(path.read_text().replace(origin, f"{other}\\u001b[2J"))
+    line = f"envtool: the outputs in made.ipynb were made in another closure: {other}\\x1b[2J\n"
     assert heard(start(generic), "1") == ([line], [])

@@ -41,7 +41,7 @@ def read_file(text: str, *, file: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         fault = Fault(file, None, "", f"no parameters: {error}")
         raise KernelError(str(fault), hint="write TOML, or JSON into a .json") from error
     if not isinstance(found, dict):

@@ -91,7 +91,8 @@ def test_the_names_of_the_defaults_are_known() -> None:
 def test_a_file_of_parameters_is_toml_or_json() -> None:
     assert read_file("a = 1\nb = [2]", file="p.toml") == {"a": 1, "b": [2]}
     assert read_file('{"a": null}', file="p.json") == {"a": None}
-    for text, file in (("a: 1", "p.yaml"), ("{", "p.json"), ("[1]", "p.json")):
+    deep = "[" * 100_000, "p.json"
+    for text, file in (("a: 1", "p.yaml"), ("{", "p.json"), ("[1]", "p.json"), deep):
         with pytest.raises(KernelError, match=f"{file}: no parameters"):
             read_file(text, file=file)
 
