@@ -14,7 +14,8 @@ from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from browser.conftest import Open, Sheet
-    from conftest import Index, MakeWheel
+    from fixtures.index import Index
+    from fixtures.wheels import MakeWheel
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None, reason="a real browser is driven, and chromium is not on PATH"

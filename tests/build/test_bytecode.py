@@ -13,7 +13,7 @@ from envtool.build import bytecode
 
 if TYPE_CHECKING:
     from build.conftest import Environment, Environments
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 
 def cached(environment: "Environment", module: str) -> Path:

@@ -12,7 +12,7 @@ from envtool.machine.mending.verify import verify
 from envtool.machine.store import Store
 
 if TYPE_CHECKING:
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 CHILD = Path(__file__).parent / "children/beside_collectors.py"
 

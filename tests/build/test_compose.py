@@ -19,7 +19,7 @@ from envtool.sources.interpreter import Interpreter
 
 if TYPE_CHECKING:
     from build.conftest import Environment, Environments
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the shared objects")
 MAIN = "import sys\ndef main():\n    print('main', *sys.argv[1:])\n    return 3\n"

@@ -18,7 +18,7 @@ from envtool.sources.wheel import CHUNK
 
 if TYPE_CHECKING:
     from build.conftest import Environments
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 
 def found(*pieces: bytes, wanted: tuple[str, ...] = ("/root/store",)) -> str | None:

@@ -12,7 +12,7 @@ from envtool.build.unpack import unpack
 from envtool.reporting import SilentReporter
 
 if TYPE_CHECKING:
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 MISSING = "libwhat_nobody_has.so.7"
 

@@ -21,7 +21,7 @@ from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from conftest import MakeSdist
+    from fixtures.wheels import MakeSdist
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'

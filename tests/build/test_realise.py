@@ -30,7 +30,8 @@ from envtool.sources.interpreter import Interpreter
 from envtool.values import replace
 
 if TYPE_CHECKING:
-    from conftest import Index, MakeWheel
+    from fixtures.index import Index
+    from fixtures.wheels import MakeWheel
 
 CHILD = Path(__file__).with_name("children") / "realise.py"
 NAMES = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]

@@ -31,7 +31,8 @@ from envtool.values import replace
 
 if TYPE_CHECKING:
     from build.conftest import Environment, Environments
-    from conftest import Index, MakeWheel
+    from fixtures.index import Index
+    from fixtures.wheels import MakeWheel
 
 
 def selected(wheel: Path, *, url: str | None = None) -> Selected:

@@ -18,7 +18,7 @@ from envtool.values import replace
 
 if TYPE_CHECKING:
     from build.conftest import Environments
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 LARGE = os.urandom(3 << 20)
 ENDS_OTHERWISE = LARGE[:-1] + bytes([LARGE[-1] ^ 1])

@@ -19,7 +19,7 @@ from envtool.formats.nix import nar
 from envtool.sources.wheel import CHUNK
 
 if TYPE_CHECKING:
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 INFO = "tiny-1.0.dist-info"
 

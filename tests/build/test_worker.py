@@ -20,7 +20,7 @@ from envtool.formats.nix import nar
 
 if TYPE_CHECKING:
     from build.conftest import Environments
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 
 def test_a_worker_does_what_this_process_does(make_wheel: "MakeWheel", tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 if TYPE_CHECKING:
     from cli.conftest import Place, Run
-    from conftest import Index, MakeWheel
+    from fixtures.index import Index
+    from fixtures.wheels import MakeWheel
 
 TIDY = """
 import sys, time

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
     from cli.conftest import Place
-    from conftest import Mirror
+    from fixtures.mirror import Mirror
 
     Run = Callable[..., CompletedProcess[str]]
 

@@ -9,7 +9,9 @@ import pytest
 
 if TYPE_CHECKING:
     from cli.conftest import Place, Run
-    from conftest import Index, MakeWheel, Mirror
+    from fixtures.index import Index
+    from fixtures.mirror import Mirror
+    from fixtures.wheels import MakeWheel
 
 NAMES = {
     "graph": "the package itself",

@@ -14,7 +14,8 @@ from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from conftest import Index, MakeWheel
+    from fixtures.index import Index
+    from fixtures.wheels import MakeWheel
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from envtool.sources.interpreter import Interpreter, find
 from envtool.values import replace
 
 if TYPE_CHECKING:
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 PYTHON = Interpreter(
     executable="/usr/bin/python3.11",

@@ -11,7 +11,7 @@ from envtool.sources.elf import read
 from envtool.sources.wheel import Wheel
 
 if TYPE_CHECKING:
-    from conftest import MakeWheel
+    from fixtures.wheels import MakeWheel
 
 PROGRAM = Path("/bin/sh").resolve()
 

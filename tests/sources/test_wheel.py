@@ -20,7 +20,7 @@ from envtool.errors import WheelError
 from envtool.sources.wheel import CHUNK, MAX_DEPTH, EntryPoint, Wheel
 
 if TYPE_CHECKING:
-    from conftest import MakeWheel, Tamper
+    from fixtures.wheels import MakeWheel, Tamper
 
 FILENAME = "tiny-1.0-py3-none-any.whl"
 INFO = "tiny-1.0.dist-info"

@@ -21,7 +21,7 @@ from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from conftest import Index
+    from fixtures.index import Index
     from kernel.conftest import Declare  # noqa: TID251 - tests/kernel, not kernel/
 
 nbformat: Any = untyped

@@ -18,7 +18,7 @@ from envtool.machine.debian.releases import Releases
 from envtool.machine.fetching.fetch import Fetcher
 
 if TYPE_CHECKING:
-    from conftest import Mirror
+    from fixtures.mirror import Mirror
 
 OpenArchive = Callable[..., Archive]
 

@@ -15,7 +15,7 @@ from envtool.machine.settings import load
 from envtool.sources.debian.signature import ArchiveError
 
 if TYPE_CHECKING:
-    from conftest import Mirror
+    from fixtures.mirror import Mirror
     from machine.debian.conftest import OpenArchive
 
 DAY = 86400

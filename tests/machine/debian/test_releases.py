@@ -12,7 +12,8 @@ from envtool.errors import FetchError
 from envtool.sources.debian.signature import ArchiveError
 
 if TYPE_CHECKING:
-    from conftest import Index, Mirror
+    from fixtures.index import Index
+    from fixtures.mirror import Mirror
     from machine.debian.conftest import OpenArchive
 
 DAY = 86400

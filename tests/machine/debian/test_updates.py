@@ -15,7 +15,7 @@ from envtool.sources.debian.signature import ArchiveError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Mirror
+    from fixtures.mirror import Mirror
     from machine.debian.conftest import OpenArchive
 
     Names = Callable[..., list[str]]

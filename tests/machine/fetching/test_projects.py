@@ -11,7 +11,8 @@ from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.fetching.projects import KEPT, Project, find_project
 
 if TYPE_CHECKING:
-    from conftest import Index, MakeWheel
+    from fixtures.index import Index
+    from fixtures.wheels import MakeWheel
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from envtool.machine.fetching.fetch import Fetcher
 from envtool.plan.debian.pinning import pin_closure
 
 if TYPE_CHECKING:
-    from conftest import Mirror
+    from fixtures.mirror import Mirror
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from envtool.sources.interpreter import Interpreter, find, marker_environment, t
 from envtool.values import replace
 
 if TYPE_CHECKING:
-    from conftest import Behaviour, Index, MakeSdist, MakeWheel
+    from fixtures.index import Behaviour, Index
+    from fixtures.wheels import MakeSdist, MakeWheel
 
 HOST = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ}
 
