@@ -29,6 +29,12 @@ __all__ = ["add_commands", "go_to"]
 
 def add_commands(commands: "Commands[Parser]") -> None:
     """Add the commands of this family."""
+    _add_generations(commands)
+    _add_diff(commands)
+    _add_rollback(commands)
+
+
+def _add_generations(commands: "Commands[Parser]") -> None:
     generations = add_command(
         commands,
         "generations",
@@ -43,6 +49,9 @@ def add_commands(commands: "Commands[Parser]") -> None:
         examples=[("envtool generations", ""), ("envtool generations --json", "for a script")],
     )
     _add_delete(generations)
+
+
+def _add_diff(commands: "Commands[Parser]") -> None:
     parser = add_command(
         commands,
         "diff",
@@ -65,6 +74,9 @@ def add_commands(commands: "Commands[Parser]") -> None:
             name, metavar=letter, nargs="?", type=_number, help="number of a generation"
         )
         completed_by(number, "generations")
+
+
+def _add_rollback(commands: "Commands[Parser]") -> None:
     parser = add_command(
         commands,
         "rollback",
