@@ -3,6 +3,7 @@
 import os
 from argparse import REMAINDER, Namespace
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from envtool.cli.arguments import Commands, Parser, add_command, completed_by
@@ -49,6 +50,11 @@ def add_shell(commands: "Commands[Parser]") -> None:
             ("envtool shell --command xonsh", "any other shell, or program"),
         ],
     )
+    _add_options(parser)
+    add_isolation(parser)
+
+
+def _add_options(parser: Parser) -> None:
     parser.add_argument("--shell", choices=SHELLS, help="which shell (default: $SHELL)")
     parser.add_argument(
         "--run", dest="line", metavar="CMD", help="run a line of shell instead of entering"
@@ -82,7 +88,6 @@ def add_shell(commands: "Commands[Parser]") -> None:
         "--generation", metavar="N", type=positive, help="another generation than the current one"
     )
     completed_by(number, "generations")
-    add_isolation(parser)
 
 
 def _check_words(arguments: Namespace) -> None:
@@ -134,11 +139,11 @@ def enter_generation(
     entered = compose(entered, change(unset=[visit.VARIABLE]))
     hook = record.hook if declared else None
     session.terminal.flush()
+    become = partial(start, workspace=workspace, project=project, record=record)
     if command is not None:
         entered = compose(entered, change(assign={"ENVTOOL_SHELL": record.name}))
         environ = with_hook(entered, hook, os.environ).apply(os.environ)
-        whole = isolation or Isolation()
-        start(whole, command, environ, workspace=workspace, project=project, record=record)
+        become(isolation or Isolation(), command, environ)
     shell, path = find_shell(shell, os.environ)
     system = workspace.system(record)
     if system is not None:
@@ -149,17 +154,7 @@ def enter_generation(
         line = f"{hook}\n{line}"
     if isolation:
         words, environ = plain_shell(shell, path, record.name, entered.apply(os.environ))
-        if line is not None:
-            words = [path, "-c", line]
-        start(
-            isolation,
-            words,
-            environ,
-            workspace=workspace,
-            project=project,
-            record=record,
-            system=True,
-        )
+        become(isolation, words if line is None else [path, "-c", line], environ, system=True)
     if system is not None:
         _enter_system(system, f"{workspace.physical(record.environment)}/bin/python")
     if line is not None:
