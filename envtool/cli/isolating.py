@@ -206,7 +206,7 @@ def closure_views(
 
     :raises SandboxError: the project's folder is the root of all.
     """
-    from envtool.machine.sandbox import View, host_system
+    from envtool.machine.sandbox import View
 
     folder = project.folder
     if folder == "/":
@@ -214,25 +214,11 @@ def closure_views(
             "--isolated shows the project's folder, which is / here",
             hint="put the declaration into a folder of its own",
         )
-    views: list[View] = []
-    own = workspace.system(record)
-    if own is not None:
-        from envtool.machine.isolating.system import views_of
-
-        views += views_of(own)
-    elif record.impure or system:
-        views += host_system()
-    if record.impure:
-        views += _interpreter(f"{workspace.physical(record.environment)}/bin/python")
-    elif own is None and not system:
-        from envtool.machine.isolating.data import data_views
-
-        views += data_views(f"{workspace.physical(record.environment)}/bin/python")
-    if not record.impure:
-        from envtool.machine.isolating.gpu import gpu_views
-
-        views += gpu_views(f"{workspace.physical(record.environment)}/bin/python")
-    views.append(View(folder, writable=not isolation.read_only))
+    views = [
+        *_system_views(workspace.system(record), host=record.impure or system),
+        *_interpreter_views(workspace, record, system=system),
+        View(folder, writable=not isolation.read_only),
+    ]
     with workspace.store.using():
         closure = workspace.store.closure([record.environment])
     views += [View(workspace.physical(path)) for path in sorted(closure)]
@@ -240,6 +226,31 @@ def closure_views(
     if os.path.isdir(bytecode):
         views.append(View(bytecode))
     return tuple(views)
+
+
+def _system_views(own: str | None, *, host: bool) -> "Sequence[View]":
+    """Return what shows the environment's own system root, or else, for a `host`'s, the host's."""
+    if own is not None:
+        from envtool.machine.isolating.system import views_of
+
+        return views_of(own)
+    from envtool.machine.sandbox import host_system
+
+    return host_system() if host else ()
+
+
+def _interpreter_views(
+    workspace: "Entering", record: "Record", *, system: bool
+) -> "Sequence[View]":
+    """Return what its interpreter reads beside the store: a host's itself, data, the GPU."""
+    python = f"{workspace.physical(record.environment)}/bin/python"
+    if record.impure:
+        return _interpreter(python)
+    from envtool.machine.isolating.data import data_views
+    from envtool.machine.isolating.gpu import gpu_views
+
+    has_data = system or workspace.system(record) is not None
+    return [*(() if has_data else data_views(python)), *gpu_views(python)]
 
 
 def _interpreter(program: str) -> "list[View]":
