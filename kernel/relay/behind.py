@@ -71,24 +71,11 @@ class Behind:
         self._answered = False
         self._heard = False
         self._welcomed = False
-        file = f"{self._folder}/{_FILE}"
         try:
-            with (
-                disk_errors("write the kernel's connection file", raising=KernelError),
-                open(file, "w", encoding="utf-8") as stream,
-            ):
-                json.dump(connection, stream)
-            # ipykernel ends when its parent is not the one it was told of.
-            told = {**environ, "JPY_PARENT_PID": str(os.getpid())}
-            self.process = Child([*argv, "-f", file], told)
+            self.process = _started(argv, environ, f"{self._folder}/{_FILE}", connection)
         except KernelError:
             self.close()
             raise
-        except OSError as error:
-            self.close()
-            raise KernelError(
-                f"{argv[0]} cannot be started: {error.strerror}", hint="envtool switch"
-            ) from error
 
     @property
     def ready(self) -> bool:
@@ -199,6 +186,25 @@ def _subscribed(context: "zmq.Context[Any]", connection: Mapping[str, Any]) -> "
     socket.subscribe(b"")
     socket.connect(endpoint(connection, "iopub"))
     return socket
+
+
+def _started(
+    argv: Sequence[str], environ: Mapping[str, str], file: str, connection: Mapping[str, Any]
+) -> Child:
+    """Write the connection file and start the kernel that reads it."""
+    with (
+        disk_errors("write the kernel's connection file", raising=KernelError),
+        open(file, "w", encoding="utf-8") as stream,
+    ):
+        json.dump(connection, stream)
+    # ipykernel ends when its parent is not the one it was told of.
+    told = {**environ, "JPY_PARENT_PID": str(os.getpid())}
+    try:
+        return Child([*argv, "-f", file], told)
+    except OSError as error:
+        raise KernelError(
+            f"{argv[0]} cannot be started: {error.strerror}", hint="envtool switch"
+        ) from error
 
 
 def _made_folder(parent: str) -> tuple[str, int]:
