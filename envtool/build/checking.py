@@ -114,13 +114,8 @@ def check(
     importer = _importer(settings, record, reporter, environ=environ, limit=limit or 0)
     if limit is not None:
         direct = {each.name for each in record.packages if each.direct}
-        wanted = [
-            (each.name, module)
-            for each in wheels
-            if each.name in direct
-            for module in importing.modules(each.folder)
-        ]
-        attempts = importer.try_all(wanted, reporter, jobs=settings.jobs)
+        modules = _modules([each for each in wheels if each.name in direct])
+        attempts = importer.try_all(modules, reporter, jobs=settings.jobs)
     sonames = {one.soname for one in lacking if one.version is None and not is_driver(one.soname)}
     sonames |= {each.soname for each in attempts if each.soname and not is_driver(each.soname)}
     return Checked(
@@ -130,6 +125,11 @@ def check(
         mends=_mends(settings, sonames, reporter, suite=suite),
         isolated=importer.bwrap is not None and limit is not None,
     )
+
+
+def _modules(wheels: Sequence[Unpacked]) -> list[tuple[str, str]]:
+    """Return the modules to try, behind the name of their package."""
+    return [(each.name, module) for each in wheels for module in importing.modules(each.folder)]
 
 
 def _importer(

@@ -27,7 +27,7 @@ from envtool.plan.chosen import Chosen
 from envtool.plan.closed.python import ClosedPython, add_deb, multiarch_of
 from envtool.plan.derivations import Instantiation
 from envtool.plan.gather import Gatherer
-from envtool.plan.instantiate import add_packages
+from envtool.plan.instantiate import Selected, add_packages
 from envtool.plan.libraries.completeness import Contents, Need, is_driver, judge, lacks
 from envtool.plan.libraries.reading import Unpacked, read_wheels, with_rpath
 from envtool.reporting import Reporter
@@ -115,22 +115,12 @@ class _Completion:
         An archive of python-build-standalone is not needed for that: it brings no library that a
         wheel could load.
         """
-        asked, settings = self.asked, self.store.settings
+        asked = self.asked
         made = Instantiation()
         bare = Pins(self.pins.packages, self.pins.archive)
         python = Chosen(asked.interpreter, bare).add(made)
         debs = [add_deb(made, each) for each in self.pins.packages]
-        gatherer = Gatherer(
-            store=self.store,
-            folder=os.path.dirname(asked.declaration.path),
-            interpreter=asked.interpreter,
-            offline=settings.offline,
-        )
-        selection = [
-            each
-            for each in gatherer.gather(_with_inheriting(lock, inheriting))
-            if each.artifact is not None and each.artifact.filename.endswith(".whl")
-        ]
+        selection = self._wheels(_with_inheriting(lock, inheriting))
         add_packages(made, selection, python, asked.interpreter)
         names = [each.package.name for each in selection]
         wanted = [*debs, *(made.packages[name] for name in names)]
@@ -140,7 +130,7 @@ class _Completion:
             self.reporter,
             made.derivations,
             wanted,
-            jobs=settings.jobs,
+            jobs=self.store.settings.jobs,
         )
         trees = [self.store.physical(made.output(path)) for path in debs]
         self.folders = [each for tree in trees for each in candidates(tree, self.multiarch)]
@@ -156,6 +146,20 @@ class _Completion:
             for each in selection
         ]
         return read_wheels(wheels, asked.declaration.libraries, loader=self.loader)
+
+    def _wheels(self, lock: Lock) -> list[Selected]:
+        """Return what the lock selects here, but for what is to be built."""
+        gatherer = Gatherer(
+            store=self.store,
+            folder=os.path.dirname(self.asked.declaration.path),
+            interpreter=self.asked.interpreter,
+            offline=self.store.settings.offline,
+        )
+        return [
+            each
+            for each in gatherer.gather(lock)
+            if each.artifact is not None and each.artifact.filename.endswith(".whl")
+        ]
 
     def _judged(self, contents: Sequence[Contents], inheriting: set[str]) -> tuple[Need, ...]:
         folders = tuple(dict.fromkeys([*self.folders, *self.supply.folders()]))

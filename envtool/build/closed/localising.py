@@ -61,11 +61,10 @@ def localise(
 
     :raises BuildError: patchelf fails.
     """
-    feature = ".".join(version.split(".")[:2])
-    name = f"python{feature}"
+    name = "python" + ".".join(version.split(".")[:2])
     os.makedirs(f"{target}/bin")
-    folders = list(library_folders(closed))
-    own = loader(folders[0])
+    own = list(library_folders(closed))
+    folders = [*own]
     if libraries is not None:
         folders.append(f"{libraries}/{FOLDER}")
         # Where `ctypes.util.find_library` looks; relative, as a sibling in the store.
@@ -76,14 +75,8 @@ def localise(
             folders.append(f"{place}/{below}")
     program = f"{target}/bin/{name}"
     _copy(f"{closed}/usr/bin/{name}", program)
-    patch(program, own, folders, patchelf)
-    for alias in ("python", "python3"):
-        os.symlink(name, f"{target}/bin/{alias}")
-    os.symlink(f"../{os.path.basename(closed)}/usr/lib", f"{target}/lib")
-    for tree in headers:
-        _add_headers(f"{tree}/usr/include", f"{target}/include", name)
-    if not headers and os.path.isdir(f"{closed}/usr/include"):
-        os.symlink(f"../{os.path.basename(closed)}/usr/include", f"{target}/include")
+    patch(program, loader(own[0]), folders, patchelf)
+    _add_links(closed, target, name, headers)
     trees = [closed] if libraries is None else [libraries, closed]
     about = {
         "executable": f"{place}/bin/{name}",
@@ -93,6 +86,18 @@ def localise(
     }
     with open(f"{target}/interpreter.json", "w", encoding="utf-8") as file:
         file.write(json.dumps(about, indent=1) + "\n")
+
+
+def _add_links(closed: str, target: str, name: str, headers: Sequence[str]) -> None:
+    """Make links to the program by its other names, to the modules and to the C headers."""
+    for alias in ("python", "python3"):
+        os.symlink(name, f"{target}/bin/{alias}")
+    beside = f"../{os.path.basename(closed)}/usr"
+    os.symlink(f"{beside}/lib", f"{target}/lib")
+    for tree in headers:
+        _add_headers(f"{tree}/usr/include", f"{target}/include", name)
+    if not headers and os.path.isdir(f"{closed}/usr/include"):
+        os.symlink(f"{beside}/include", f"{target}/include")
 
 
 def _add_drivers(folder: str, drivers: Mapping[str, str], root: str) -> None:
