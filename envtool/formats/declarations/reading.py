@@ -70,7 +70,8 @@ def parse(text: str, *, path: str, kind: Kind, environment: str = "default") -> 
 
 def _envtool_base(root: Table, path: str, name: str | None = None) -> _Base:
     own_keys = {"name", "dependencies", "dependency-groups"}
-    root.refuse_unknown(SETTINGS_KEYS | own_keys)
+    elsewhere = {"requires-python": "the key is python here"}
+    root.refuse_unknown(SETTINGS_KEYS | own_keys, elsewhere=elsewhere)
     settings = read_settings(root)
     groups = Groups(root.table("dependency-groups"))
     for group in groups:
@@ -93,15 +94,18 @@ def _metadata_base(root: Table, path: str) -> _Base:
 
 
 def _inline_base(root: Table, path: str) -> _Base:
-    root.refuse_unknown({"dependencies", "requires-python", "tool"})
+    own_keys = (SETTINGS_KEYS - {"python"}) | {"name", "dependency-groups"}
+    below = dict.fromkeys(own_keys, "write it below [tool.envtool]")
+    root.refuse_unknown(
+        {"dependencies", "requires-python", "tool"},
+        elsewhere=below | {"python": "the key is requires-python here (PEP 723)"},
+    )
     own = _own_table(root)
     elsewhere = {
         "dependencies": "write dependencies at the top of the block (PEP 723)",
         "python": "write requires-python at the top of the block (PEP 723)",
     }
-    own.refuse_unknown(
-        (SETTINGS_KEYS - {"python"}) | {"name", "dependency-groups"}, elsewhere=elsewhere
-    )
+    own.refuse_unknown(own_keys, elsewhere=elsewhere)
     own_settings = {key: value for key, value in own.values.items() if key != "python"}
     groups = Groups(own.table("dependency-groups"))
     for group in groups:

@@ -145,6 +145,16 @@ def test_python_is_a_release_or_a_specifier(written: str, specifier: str | None)
     assert read(f'python = "{written}"').python == specifier
 
 
+def test_a_key_of_another_place_is_told_its_own() -> None:
+    block = '# /// script\n# sdists = ["docopt"]\n# python = "3.12"\n# ///\n'
+    assert faults_of(block, kind="script") == [
+        (2, "sdists", "write it below [tool.envtool]"),
+        (3, "python", "the key is requires-python here (PEP 723)"),
+    ]
+    told = [(1, "requires-python", "the key is python here")]
+    assert faults_of('requires-python = ">=3.11"\n') == told
+
+
 def test_all_faults_of_a_file_are_reported_in_the_order_of_its_lines() -> None:
     text = """\
 # a comment = "not a key"
