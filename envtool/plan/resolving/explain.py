@@ -1,12 +1,12 @@
 """What uv says when it fails, said in envtool's words, with uv's explanation shortened below."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from envtool.errors import ResolutionError
 from envtool.values import value
 
-__all__ = ["NeedsBuildError", "explain"]
+__all__ = ["NeedsBuildError", "allowing", "explain"]
 
 _MOST_LINES = 6
 _MOST_CHARACTERS = 400
@@ -76,6 +76,15 @@ def explain(stderr: str, *, index: str | None) -> ResolutionError:
     return ResolutionError(text, hint=hint)
 
 
+def allowing(names: Iterable[str]) -> str:
+    """Return the hint that lets packages be built from their source."""
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return (
+        f"to allow that, write `sdists = [{quoted}]` in the declaration (of a `# /// script` block"
+        " and of pyproject.toml, below `[tool.envtool]`)"
+    )
+
+
 def _first(groups: tuple[str, str]) -> str:
     return groups[0] or groups[1]
 
@@ -135,16 +144,14 @@ def _unknown(said: _Said) -> tuple[str, str | None]:
 def _only_sdist(said: _Said) -> tuple[str, str | None]:
     names = said.names(r"Wheels are required for `([\w.-]+)`")
     names = names or said.names(r"([\w.-]+?)(?:==\S+)? has no usable wheels")
-    quoted = ", ".join(f'"{name}"' for name in names.split(", "))
     message = f"{names} comes only as an sdist, which must be built by running its code"
-    return message, f"to allow that, write `sdists = [{quoted}]` in the declaration"
+    return message, allowing(names.split(", "))
 
 
 def _own_metadata(said: _Said) -> tuple[str, str | None]:
     names = said.names(r"Building source distributions for `([\w.-]+)` is disabled")
-    quoted = ", ".join(f'"{name}"' for name in names.split(", "))
     message = f"what {names} requires is known only by running its code"
-    return message, f"to allow that, write `sdists = [{quoted}]` in the declaration"
+    return message, allowing(names.split(", "))
 
 
 def _too_new(_said: _Said) -> tuple[str, str | None]:

@@ -30,7 +30,7 @@ from envtool.formats.lock import (
 )
 from envtool.formats.locked import is_source
 from envtool.machine.fetching.index import configured_index
-from envtool.plan.resolving.explain import NeedsBuildError
+from envtool.plan.resolving.explain import NeedsBuildError, allowing
 from envtool.plan.resolving.uv import Answer, Question, Runner, Uv, dependencies, run
 from envtool.sources.interpreter import Interpreter
 from envtool.sources.probe import running_program
@@ -315,10 +315,9 @@ class _Wish:
     def _check_sdists(self, packages: Sequence[LockedPackage]) -> None:
         built = [package.name for package in packages if package.sdist and not package.wheels]
         if names := sorted(set(built) - set(self.declaration.sdists)):
-            quoted = ", ".join(f'"{name}"' for name in names)
             raise ResolutionError(
                 f"{', '.join(names)}: only an sdist, which must be built by running its code",
-                hint=f"to allow that, write `sdists = [{quoted}]` in the declaration",
+                hint=allowing(names),
             )
 
 
