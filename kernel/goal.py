@@ -1,8 +1,10 @@
 """What a kernel is to become: the environment of a declaration, known at once or found out."""
 
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from shlex import quote
 
 from envtool.errors import DeclarationError, EnvtoolError, KernelError, LockError
 from envtool.kernel.entry import Entry, entry, entry_of
@@ -13,7 +15,7 @@ from envtool.kernel.finding import (
     is_vscode,
     notebook_told,
 )
-from envtool.machine.project import Project, read_lock_text
+from envtool.machine.project import Project, read_lock_text, read_text
 from envtool.machine.settings import load
 from envtool.workspace.entering import Entering, open_project
 
@@ -111,6 +113,7 @@ class Found(_Known):
         self._folder = folder
         notebook = find_notebook(environ, starter)
         self.is_asked = not is_opened(environ, notebook)
+        self._notebook = notebook
         self._awaited = notebook is None and is_vscode(environ, folder)
         """VS Code is about to tell which notebook it is."""
         if not self._awaited:
@@ -119,7 +122,7 @@ class Found(_Known):
     def learn(self, code: str, *, silent: bool) -> None:
         """Hear a notebook's path, or its first cell."""
         if self._awaited and (notebook := notebook_told(code)) is not None:
-            self._awaited = False
+            self._awaited, self._notebook = False, notebook
             self.project = find_project(self._folder, notebook)
         if silent:
             return
@@ -136,11 +139,24 @@ class Found(_Known):
 
         block = find_block(code, file="the cell")
         if block is None:
-            raise EnvtoolError(
-                "nothing says which environment this notebook is to run in: it has no declaration,"
-                f" there is no project in {self._folder} or above, and this cell has no"
-                " `# /// script` block",
-                hint="write one into the first cell, or: envtool init",
-            )
+            raise self._undeclared()
         source = f"# /// script\n{code[block.start : block.end]}# ///\n"
         return open_project("/", file=made_up_notebook(self.workspace.settings, source))
+
+    def _undeclared(self) -> EnvtoolError:
+        """Return the error of a notebook that nothing declares anything for."""
+        notebook, folder = self._notebook, self._folder
+        hint = "write one into the first cell, or: envtool init"
+        lines = []
+        if notebook is not None:
+            from envtool.formats.notebooks.astray import astray
+
+            folder = os.path.dirname(notebook)
+            hint = f"write one into the first cell, or: envtool notebook init {quote(notebook)}"
+            with suppress(DeclarationError):
+                lines = [str(each) for each in astray(read_text(notebook), file=notebook)]
+        told = (
+            "nothing says which environment this notebook is to run in: it has no declaration,"
+            f" there is no project in {folder} or above, and this cell has no `# /// script` block"
+        )
+        return EnvtoolError("\n".join([told, *lines]), hint=hint)

@@ -92,6 +92,16 @@ def test_without_a_notebook_the_folder_says_which_project(
     assert start(generic).printed(WHERE) == f"{tmp_path}/envtool.toml\n"
 
 
+def test_what_declares_nothing_is_told_with_its_place_and_what_does_not_count(
+    open_in_lab: Open, tmp_path: Path
+) -> None:
+    path = notebook(tmp_path / "deep" / "own.ipynb", "1", BLOCK.format("six"))
+    content, _ = open_in_lab(path).run("1")
+    assert f"there is no project in {path.parent} or above" in content["evalue"]
+    assert f"{path}, cell 2:1: a `# /// script` block counts in the first" in content["evalue"]
+    assert content["evalue"].endswith(f"or: envtool notebook init {path})")
+
+
 def test_without_a_project_the_first_cell_says_what_it_needs(generic: str, start: "Start") -> None:
     kernel = start(generic)
     content, _ = kernel.run("1 + 1")
