@@ -5,6 +5,7 @@ Nothing is written here: the notebooks' JSON gets its outputs, and each cell wha
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -194,7 +195,7 @@ class _Run:
                 cell, index, execution_count=self._client.code_cells_executed + 1
             )
         except CellExecutionError as error:
-            raise _failed(number, cell.source, f"{error.ename}: {error.evalue}") from error
+            raise _failed(number, cell.source, f"{error.ename}: {_said(error.evalue)}") from error
         except CellTimeoutError as error:
             longest = self._client.timeout
             raise _failed(number, cell.source, f"it took longer than {longest} s") from error
@@ -264,6 +265,11 @@ def _failed(number: int, source: str, reason: str) -> KernelError:
     shown = lines[:3] + (["…"] if len(lines) > 3 else [])  # noqa: PLR2004 - enough to know it by
     quoted = "\n".join(f"    {line}" for line in shown)
     return KernelError(f"cell {number} failed: {reason}\n{quoted}")
+
+
+def _said(value: str) -> str:
+    """Return what an error says, without the name that IPython gives a cell's text."""
+    return re.sub(r" \(\d+\.py, (line \d+)\)$", r" (\1)", value)
 
 
 def _first_line(source: str) -> str:

@@ -162,6 +162,14 @@ def test_a_notebook_that_declares_nothing_runs_in_its_folders_project(
     assert current[1].environment == done.environment
 
 
+def test_a_cell_that_cannot_be_read_is_told_by_its_line(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "x = 1\nfor y in")
+    with pytest.raises(KernelError, match=r"SyntaxError: invalid syntax \(line 2\)\n"):
+        run_notebook(workspace, project)
+
+
 def test_a_module_that_is_missing_can_be_declared(workspace: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "tarn.ipynb"
     with pytest.raises(KernelError, match="No module named 'yaml'") as caught:
