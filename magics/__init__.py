@@ -12,6 +12,7 @@ library, and ask the `envtool` program (`--json`), whose path the launcher leave
 from typing import Any
 
 from envtool.magics.commands import COMMANDS, answer, declare
+from envtool.magics.installing import answer_installers
 from envtool.magics.noticing import notice, say_with_first_cell
 
 __all__ = ["load_ipython_extension"]
@@ -43,4 +44,5 @@ def load_ipython_extension(ipython: Any) -> None:
     if hasattr(ipython, "kernel") and (text := notice()) is not None:
         say_with_first_cell(ipython, text)
     ipython.register_magic_function(envtool, magic_kind="line_cell")
+    answer_installers(ipython)
     ipython.set_hook("complete_command", complete, str_key="%envtool")

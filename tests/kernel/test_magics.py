@@ -273,9 +273,32 @@ def test_it_can_be_loaded_by_its_name(kernel: "Session") -> None:
     assert "rollback" in completed["content"]["matches"]
 
 
+def test_pip_install_is_answered_and_never_started(kernel: "Session", tmp_path: Path) -> None:
+    program = tmp_path / "pip"
+    program.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/started\n")
+    program.chmod(0o755)
+    kernel.printed(f"import os; os.environ['PATH'] = '{tmp_path}:' + os.environ['PATH']")
+    for line in (
+        "!pip install -q 'colour>=1' > /dev/null",
+        "%pip install 'colour>=1'",
+        "!python -m pip install 'colour>=1'",
+        "!uv pip install 'colour>=1'",
+    ):
+        assert refused(kernel, line).endswith("\n%envtool add 'colour>=1'"), line
+    assert refused(kernel, "!pip install -r all.txt").endswith("\n%envtool add NAME")
+    assert refused(kernel, "!pip install ipykernel && ls").endswith("take that out of the line")
+    told = kernel.printed("!pip install -q ipykernel 2>/dev/null")
+    assert told.startswith("ipykernel ")
+    assert told.endswith(": there already, nothing is installed\n")
+    assert not (tmp_path / "started").exists()
+    kernel.printed("!pip --version")
+    kernel.printed("!pip install -t x y")
+    assert (tmp_path / "started").read_text() == "--version\ninstall -t x y\n"
+
+
 def test_it_costs_a_kernel_little(kernel: "Session") -> None:
     code = "import sys; print(sorted(n for n in sys.modules if n.partition('.')[0] == 'envtool'))"
-    names = ["", ".commands", ".moving", ".noticing", ".program", ".shown"]
+    names = ["", ".commands", ".installing", ".moving", ".noticing", ".program", ".shown"]
     expected = ["envtool", *(f"envtool.magics{name}" for name in names)]
     assert kernel.printed(code) == f"{expected}\n"
 
