@@ -270,6 +270,10 @@ def _verified_lines(verified: "Verified") -> list[str]:
             f"  note: ran in {verified.environment.full()} (python {verified.python}), "
             f"its outputs are of {verified.origin.environment} (python {verified.origin.python})"
         )
+    if verified.stopped:
+        lines.append(
+            "  note: a cell failed as it did then; what follows it was executed neither time"
+        )
     for cell in differing:
         lines.append(f"  cell {cell.number}: {cell.title}")
         lines += [f"    {line}" for text in cell.differences for line in text.splitlines()]
@@ -295,5 +299,6 @@ def _verified_json(verified: "Verified") -> dict[str, Any]:
             for cell in verified.cells
         ],
         "error": _error_json(verified.error),
+        "stopped": verified.stopped,
         "seconds": verified.seconds,
     }

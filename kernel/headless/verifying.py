@@ -46,6 +46,8 @@ class Verified:
     cells: tuple[CellReport, ...]
     error: EnvtoolError | None
     """Why it did not run to its end, if it did when the outputs were made."""
+    stopped: bool
+    """A cell failed as it did then, and what follows it was executed neither time."""
     seconds: float
 
     @property
@@ -113,14 +115,18 @@ class _Task:
     def report(self, tolerance: Tolerance) -> Verified:
         """Return what came of it."""
         execution = self.execution
-        failed_before = any(map(_has_error, self.before))
+        cells = tuple(compare_cells(self.before, execution.notebook.cells, tolerance))
+        again = any(map(_has_error, self.before)) and all(
+            each.status != "differs" for each in cells
+        )
         return Verified(
             notebook=self.path,
             origin=self.origin,
             environment=self.entered.record.environment,
             python=self.entered.record.python,
-            cells=tuple(compare_cells(self.before, execution.notebook.cells, tolerance)),
-            error=None if failed_before else execution.error,
+            cells=cells,
+            error=None if again else execution.error,
+            stopped=again and execution.error is not None,
             seconds=execution.seconds,
         )
 

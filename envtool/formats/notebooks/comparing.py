@@ -1,8 +1,8 @@
 """Comparing the outputs of two runs of a notebook, cell by cell.
 
 Text has to be the same but for its numbers, which may differ within a tolerance, and for what no run
-can repeat: addresses in memory and, in SVG and HTML, names by lot (`markup`). Images are compared as
-an eye would (`images`), sound, films and PDF by their bytes. A cell with the tag `varies` is not
+can repeat (`chance`), in SVG, HTML and scripts names by lot (`markup`). Images are compared as an eye
+would (`images`), sound, films and PDF by their bytes. A cell with the tag `varies` is not
 compared.
 """
 
@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from envtool.formats.notebooks.chance import without_chance
 from envtool.formats.notebooks.images import compare_images
 from envtool.formats.notebooks.markup import comparable
 from envtool.values import value
@@ -25,7 +26,6 @@ VARIES = frozenset({"varies", "nbval-ignore-output"})
 Status = Literal["same", "differs", "varies"]
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
-_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 _PDF_DATE = re.compile(rb"/(?:Creation|Mod)Date \(D:[^)]*\)")
 _SHOWN = 6
 """Lines of a difference that a report has."""
@@ -149,9 +149,9 @@ def _compare_data(mime: str, old: Any, new: Any, tolerance: Tolerance) -> Iterat
         return
     if mime != _SVG and mime.startswith(_BINARY):
         yield from _compare_bytes(mime, _bytes(old), _bytes(new), tolerance)
-    elif isinstance(old, str | list) and isinstance(new, str | list) and "json" not in mime:
+    elif _is_text(mime, old) and _is_text(mime, new):
         first, second = _text(old), _text(new)
-        if mime in (_SVG, "text/html"):
+        if mime not in ("text/plain", "text/markdown", "text/latex"):
             first, second = comparable(first, second)
         yield from _compare_texts(mime, first, second, tolerance)
     elif not _close(old, new, tolerance):
@@ -175,7 +175,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _compare_texts(what: str, old: str, new: str, tolerance: Tolerance) -> Iterator[str]:
-    old, new = _ADDRESS.sub("at 0x…", old), _ADDRESS.sub("at 0x…", new)
+    old, new = without_chance(old), without_chance(new)
     if old == new or _same_text(old, new, tolerance):
         return
     lines = _differing(old.splitlines(), new.splitlines(), tolerance)
@@ -233,6 +233,11 @@ def _close(old: Any, new: Any, tolerance: Tolerance) -> bool:
         numbers = isinstance(old, int | float) and isinstance(new, int | float)
         return numbers and (_near(old, new, tolerance) or (old != old and new != new))  # noqa: PLR0124 - NaN
     return bool(old == new)
+
+
+def _is_text(mime: str, data: Any) -> bool:
+    """Say whether data is text; in JSON a list is a list, and not of lines."""
+    return isinstance(data, str if "json" in mime else str | list)
 
 
 def _text(value: Any) -> str:

@@ -1,10 +1,11 @@
-"""SVG and HTML of two runs without what says another thing each time and means nothing.
+"""SVG, HTML and scripts of two runs without what says another thing each time and means nothing.
 
 * `<metadata>` is left out: nobody sees it, and matplotlib writes the time and its version there.
 * Names of parts (`id="p0a1b2c3d4e"`) that only one of the two has count as numbers, in the order in
   which they come. So do references to them: `#p0a1b2c3d4e` in style sheets and URLs, and in quotes.
-  matplotlib and pandas draw such names by lot.
-* So do UUIDs of version 4, which are random by their definition (RFC 9562).
+  matplotlib, pandas and plotly draw such names by lot.
+* So do UUIDs of version 4, which are random by their definition (RFC 9562), without hyphens as the
+  end of a name (`anim479a…`), as matplotlib's animations have them.
 
 Names that both have stay names, so that a reference to another part is a difference.
 """
@@ -20,6 +21,7 @@ _UUID = re.compile(
     r"(?<![0-9a-fA-F])"
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"
     r"(?![0-9a-fA-F])"
+    r"|(?<=[g-zG-Z_-])[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}(?![0-9a-fA-F])"
 )
 _OPENING, _CLOSING = "<metadata", "</metadata>"
 

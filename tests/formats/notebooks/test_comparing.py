@@ -7,6 +7,7 @@ from envtool.formats.notebooks.comparing import Tolerance, compare_cells
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
+ONE, TWO = "25fd0162-1b21-4f27-b0d8-74465119f0c4", "c6ae1414-2fed-4307-a06e-67942ad1fd29"
 NAN = float("nan")
 BYTES, BROKEN = "differs by its bytes", "cannot be read as PNG, JPEG, GIF or WebP"
 
@@ -55,6 +56,8 @@ def differences(
         (shown(application_json={"a": [1.0, "x"]}), shown(application_json={"a": [1, "x"]})),
         (shown(application_json=[1, NAN]), shown(application_json=[1.0000000001, NAN + 1])),
         (shown(image_png=PNG), shown(image_png=PNG + "\n")),
+        (shown(application_javascript=f"a('{ONE}')"), shown(application_javascript=f"a('{TWO}')")),
+        (shown(**{"application_x+json": ONE}), shown(**{"application_x+json": TWO})),
         (pdf("20260102030405Z"), pdf("20270102030405+01'00'")),
         (error("KeyError", "'a'"), error("KeyError", "'a'")),
     ],
@@ -92,6 +95,7 @@ def test_these_are_the_same(before: dict[str, Any], after: dict[str, Any]) -> No
         ),
         (shown(audio_wav="MS41"), shown(audio_wav="MS42"), f"audio/wav {BYTES}"),
         (shown(application_json={"a": 1}), shown(application_json=[1]), "application/json differs"),
+        (shown(application_json=["a"]), shown(application_json=["b"]), "application/json differs"),
     ],
 )
 def test_these_differ_and_the_report_says_how(

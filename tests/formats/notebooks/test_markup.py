@@ -27,6 +27,14 @@ def test_names_by_lot_do_not_count(markup: str) -> None:
     assert same(markup.format("p0a1b2c3d4e", "p0a1b2c3d4e"), markup.format("m9f", "m9f"))
 
 
+def test_uuids_without_hyphens_are_by_lot_at_the_end_of_a_name() -> None:
+    markup = '<button onclick="anim{0}.slower()"><img id="_anim_img{0}">'
+    one, other = "479a7622f5984ba9b91f7d2887c5d60d", "b88e17d8fb204ab58c9c1f881d84ec96"
+    assert same(markup.format(one), markup.format(other))
+    assert not same(f"<td>{one}</td>", f"<td>{other}</td>")
+    assert not same(f"<td>-{one}00ff</td>", f"<td>-{other}00ff</td>")
+
+
 def test_uuids_by_lot_do_not_count_and_others_do() -> None:
     markup = '<div id="plot-{0}" data-root="{0}"></div>'
     assert same(markup.format(UUID.format("abc")), markup.format(UUID.format("fed")))

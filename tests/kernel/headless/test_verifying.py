@@ -157,7 +157,22 @@ def test_a_failure_that_comes_again_is_the_same(workspace: Workspace, tmp_path: 
     with pytest.raises(KernelError):
         run_notebook(workspace, project)
     copy = open_project("/", file=str(tmp_path / "tarn.executed.ipynb"))
-    assert verify(workspace, copy).is_same
+    found = verify(workspace, copy)
+    assert (found.is_same, found.stopped, found.error) == (True, True, None)
+
+
+def test_another_failure_is_told_beside_one_that_is_meant(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = write(tmp_path / "tarn.ipynb", BLOCK, "1 / 0", "import os\nos.mkdir('once')")
+    notebook = nbformat.read(project.path, as_version=4)
+    notebook.cells[1].metadata["tags"] = ["raises-exception"]
+    nbformat.write(notebook, project.path)
+    copy = open_project("/", file=run_notebook(workspace, project).output)
+    found = verify(workspace, copy)
+    assert [cell.status for cell in found.cells] == ["same", "same", "differs"]
+    assert found.error is not None
+    assert found.error.message.startswith("cell 3 failed: FileExistsError")
 
 
 def test_without_a_record_nothing_can_be_verified(workspace: Workspace, tmp_path: Path) -> None:
