@@ -192,7 +192,7 @@ def lock_path(path: str, kind: "Kind", environment: str = "default") -> str | No
     words += [environment] if environment != "default" else []
     if not words:
         return os.path.join(folder, "pylock.toml")
-    from envtool.formats.declarations.schema import lock_word
+    from envtool.formats.declarations.declaration import lock_word
 
     return os.path.join(folder, f"pylock.{lock_word('-'.join(words))}.toml")
 

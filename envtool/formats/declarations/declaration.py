@@ -3,6 +3,7 @@
 `envtool.formats.declarations.reading` makes it of a file's text.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ __all__ = [
     "PathSource",
     "SystemChoice",
     "lock_digest",
+    "lock_word",
 ]
 
 Kind = Literal["envtool.toml", "pyproject.toml", "script", "notebook-cell", "notebook-metadata"]
@@ -105,6 +107,11 @@ class Declaration:
         """The suites of Debian that are named, the best first."""
         suite = (self.interpreter or "").partition("/")[2]
         return (suite,) if suite else ()
+
+
+def lock_word(name: str) -> str:
+    """Return the word that stands for the name in `pylock.WORD.toml`: PEP 751 allows no dot."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
 
 
 def lock_digest(declaration: Declaration, projects: Mapping[str, Any] | None = None) -> str:

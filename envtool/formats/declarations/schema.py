@@ -8,7 +8,12 @@ import re
 from collections.abc import Mapping
 
 from envtool.formats.declarations.checked import Place, Table, near
-from envtool.formats.declarations.declaration import KernelChoice, PathSource, SystemChoice
+from envtool.formats.declarations.declaration import (
+    KernelChoice,
+    PathSource,
+    SystemChoice,
+    lock_word,
+)
 from envtool.formats.declarations.requirement import (
     NAME,
     normalised,
@@ -22,7 +27,6 @@ __all__ = [
     "SETTINGS_KEYS",
     "EnvironmentTable",
     "Settings",
-    "lock_word",
     "read_requirements",
     "read_settings",
     "read_specifier",
@@ -350,8 +354,3 @@ def _environment(table: Table) -> EnvironmentTable:
         variables=_variables(table),
         kernel=_kernel(table),
     )
-
-
-def lock_word(name: str) -> str:
-    """Return the word that stands for the name in `pylock.WORD.toml`: PEP 751 allows no dot."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
