@@ -18,8 +18,8 @@ from typing import Protocol
 import pytest
 
 from envtool.errors import SandboxError
-from envtool.machine import sandbox
-from envtool.machine.sandbox import Sandbox, View, require
+from envtool.machine.isolating import sandbox
+from envtool.machine.isolating.sandbox import Sandbox, View, require
 from envtool.machine.settings import load
 from envtool.workspace.workspace import Workspace
 

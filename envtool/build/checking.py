@@ -8,10 +8,10 @@ from envtool.build import importing
 from envtool.build.importing import Attempt, Importer
 from envtool.errors import EnvtoolError, SandboxError
 from envtool.formats.generation import Record
-from envtool.machine import sandbox
+from envtool.machine.isolating import sandbox
 from envtool.machine.isolating.data import data_views
+from envtool.machine.isolating.sandbox import View
 from envtool.machine.libraries import libraries_of
-from envtool.machine.sandbox import View
 from envtool.machine.settings import Settings
 from envtool.plan.libraries.completeness import Need, is_driver, judge, lacks
 from envtool.plan.libraries.reading import Unpacked, read_wheels

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 from envtool.build.layout import INDEX, SITE
-from envtool.machine import sandbox
-from envtool.machine.sandbox import Sandbox, View
+from envtool.machine.isolating import sandbox
+from envtool.machine.isolating.sandbox import Sandbox, View
 from envtool.reporting import Reporter, Step
 from envtool.values import value
 
@@ -102,7 +102,7 @@ class Importer:
     limit: int
     """Seconds that an import may take; at least 1."""
     bwrap: str | None = None
-    """What makes the empty root (`machine.sandbox`); None: the host's own root."""
+    """What makes the empty root (`machine.isolating.sandbox`); None: the host's own root."""
     views: tuple[View, ...] = ()
     """What is in the empty root."""
 

@@ -17,9 +17,9 @@ from typing import Literal
 from envtool.build.sdist import extract
 from envtool.errors import BuildError
 from envtool.formats.nix.storepath import STORE_DIR
-from envtool.machine import sandbox
+from envtool.machine.isolating import sandbox
+from envtool.machine.isolating.sandbox import View
 from envtool.machine.isolating.system import views_of
-from envtool.machine.sandbox import View
 from envtool.values import value
 
 EPOCH = "315532800"

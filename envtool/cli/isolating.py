@@ -15,8 +15,8 @@ from envtool.formats import entry
 if TYPE_CHECKING:
     from envtool.cli.arguments import Parser
     from envtool.formats.generation import Record
+    from envtool.machine.isolating.sandbox import View
     from envtool.machine.project import Project
-    from envtool.machine.sandbox import View
     from envtool.workspace.entering import Entering
 
 __all__ = [
@@ -160,7 +160,7 @@ def start(
 
 
 def _home() -> str:
-    from envtool.machine.sandbox import HOME
+    from envtool.machine.isolating.sandbox import HOME
 
     return HOME
 
@@ -206,7 +206,7 @@ def closure_views(
 
     :raises SandboxError: the project's folder is the root of all.
     """
-    from envtool.machine.sandbox import View
+    from envtool.machine.isolating.sandbox import View
 
     folder = project.folder
     if folder == "/":
@@ -234,7 +234,7 @@ def _system_views(own: str | None, *, host: bool) -> "Sequence[View]":
         from envtool.machine.isolating.system import views_of
 
         return views_of(own)
-    from envtool.machine.sandbox import host_system
+    from envtool.machine.isolating.sandbox import host_system
 
     return host_system() if host else ()
 
@@ -255,7 +255,7 @@ def _interpreter_views(
 
 def _interpreter(program: str) -> "list[View]":
     """Return the views of a host's interpreter, and of links to it, that do not lie in /usr."""
-    from envtool.machine.sandbox import View
+    from envtool.machine.isolating.sandbox import View
 
     views = []
     while os.path.islink(program):

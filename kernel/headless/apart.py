@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from envtool.errors import EnvtoolError
 from envtool.machine.isolating.isolation import Isolated, become_isolated, leave_network
-from envtool.machine.sandbox import View
+from envtool.machine.isolating.sandbox import View
 
 if TYPE_CHECKING:
     from envtool.formats.generation import Record

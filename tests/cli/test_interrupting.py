@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from envtool.errors import SandboxError
-from envtool.machine import sandbox
+from envtool.machine.isolating import sandbox
 
 if TYPE_CHECKING:
     from cli.conftest import Place, Run, Spawn

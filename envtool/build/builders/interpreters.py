@@ -23,7 +23,7 @@ __all__ = ["BUILDERS"]
 
 def _debian_root(context: Context, path: StorePath, derivation: Derivation, _: Step) -> PathInfo:
     from envtool.build.system.making import make
-    from envtool.machine import sandbox
+    from envtool.machine.isolating import sandbox
 
     environment = derivation.environment
     settings = context.store.settings

@@ -51,7 +51,7 @@ def _project(context: Context, path: StorePath, derivation: Derivation, _: Step)
 
 def _bwrap(context: Context, environment: Mapping[str, str]) -> str | None:
     """Return the program that makes the sandbox of a build; None when it goes without."""
-    from envtool.machine import sandbox
+    from envtool.machine.isolating import sandbox
 
     settings = context.store.settings
     if settings.sandbox == "off":

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from envtool.build.system.unpacking import Laid
 from envtool.errors import BuildError
-from envtool.machine import sandbox
-from envtool.machine.sandbox import Sandbox
+from envtool.machine.isolating import sandbox
+from envtool.machine.isolating.sandbox import Sandbox
 from envtool.values import value
 
 __all__ = ["LIMIT", "Failure", "configure"]

@@ -136,7 +136,7 @@ def check_host(settings: Settings, environ: Mapping[str, str]) -> Iterator[Findi
 
 
 def _check_sandbox(settings: Settings) -> Finding:
-    from envtool.machine.sandbox import require
+    from envtool.machine.isolating.sandbox import require
 
     if settings.sandbox == "off":
         return Finding("namespaces", "note", "ENVTOOL_SANDBOX=off: builds run without a sandbox")

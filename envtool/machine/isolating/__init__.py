@@ -1,1 +1,1 @@
-"""Namespaces of our own: a command starts in another view of the machine, in this very process."""
+"""Isolation: a command in namespaces of its own, which sees of the machine what it is given."""

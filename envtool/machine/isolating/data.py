@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from envtool.machine.sandbox import View
+from envtool.machine.isolating.sandbox import View
 from envtool.sources.binaries import read_file
 
 __all__ = ["data_views"]

@@ -4,7 +4,7 @@ import os
 from glob import glob
 
 from envtool.machine.isolating.leaving import HOST
-from envtool.machine.sandbox import View
+from envtool.machine.isolating.sandbox import View
 
 __all__ = ["DRIVERS", "DRIVERS_INSIDE", "gpu_views"]
 

@@ -23,7 +23,7 @@ from envtool.machine.isolating.namespaces import (
     mount,
     unshare,
 )
-from envtool.machine.sandbox import HOME, HOSTS, View
+from envtool.machine.isolating.sandbox import HOME, HOSTS, View
 from envtool.values import value
 
 __all__ = ["Isolated", "become_isolated", "leave_network"]

@@ -11,7 +11,7 @@ import os
 from typing import NoReturn
 
 from envtool.errors import SandboxError
-from envtool.machine.sandbox import explain_denial
+from envtool.machine.isolating.sandbox import explain_denial
 
 __all__ = ["Root", "bring_up_loopback", "forgo_privileges", "mount", "unshare"]
 

@@ -24,7 +24,7 @@ import envtool
 from envtool.errors import SandboxError
 from envtool.machine.isolating import leaving
 from envtool.machine.isolating.namespaces import NEW_MOUNTS, Root, unshare
-from envtool.machine.sandbox import View
+from envtool.machine.isolating.sandbox import View
 
 __all__ = ["HOST", "PROGRAM", "become", "enter_system", "is_entered", "views_of"]
 

@@ -18,10 +18,10 @@ import pytest
 
 from envtool.build.system.configuring import LIMIT
 from envtool.build.system.making import make
-from envtool.machine import sandbox
 from envtool.machine.debian.archive import open_archive
 from envtool.machine.debian.mirrors import find_mirrors
 from envtool.machine.fetching.fetch import Fetcher
+from envtool.machine.isolating import sandbox
 from envtool.machine.metadata import delete_tree
 from envtool.machine.settings import Settings
 from envtool.plan.debian.closure import solve

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from envtool.errors import SandboxError, StoreError
-from envtool.machine import sandbox
-from envtool.machine.sandbox import Sandbox, View, host_system
+from envtool.machine.isolating import sandbox
+from envtool.machine.isolating.sandbox import Sandbox, View, host_system
 from envtool.machine.settings import load
 
 PATH = os.environ.get("PATH", os.defpath)
@@ -152,7 +152,9 @@ def test_machine_without_bubblewrap_says_how_to_get_it(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="namespaces are denied in one")
 def test_denied_namespaces_name_the_setting(tmp_path: Path) -> None:
     code = (
-        "import sys; from envtool.errors import SandboxError; from envtool.machine import sandbox\n"
+        "import sys\n"
+        "from envtool.errors import SandboxError\n"
+        "from envtool.machine.isolating import sandbox\n"
         "try: sandbox.require(sys.argv[1])\n"
         "except SandboxError as error: print(error.message, '|', error.hint)"
     )

@@ -14,7 +14,7 @@ from functools import cache
 from typing import IO
 
 from envtool.errors import SandboxError
-from envtool.machine.seccomp import granting
+from envtool.machine.isolating.seccomp import granting
 from envtool.values import value
 
 __all__ = [
