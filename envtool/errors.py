@@ -4,9 +4,13 @@ One root, so that a caller can catch "anything of envtool's". The faces render t
 (`envtool.cli.terminal`); nothing below a face prints. Exit codes: 1 ours, 2 usage.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from envtool.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class EnvtoolError(Exception):
@@ -43,6 +47,11 @@ class DeclarationError(EnvtoolError):
     def __init__(self, faults: Sequence[Fault], *, hint: str | None = None) -> None:
         super().__init__("\n".join(str(fault) for fault in faults), hint=hint)
         self.faults = tuple(faults)
+
+
+def one_fault(file: str, message: str, *, line: int | None = None) -> DeclarationError:
+    """Return the error of a file that cannot be read at all."""
+    return DeclarationError([Fault(file, line, "", message)])
 
 
 class FormatError(EnvtoolError):

@@ -3,21 +3,27 @@
 A face passes a `Reporter` down. Calls may come from any thread.
 """
 
-from typing import Literal, Protocol
+from __future__ import annotations
 
 from envtool.values import value
 
-Kind = Literal[
-    "resolve",
-    "fetch",
-    "unpack",
-    "build",
-    "compose",
-    "collect",
-    "optimise",
-    "verify",
-    "import",
-]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, Protocol
+
+    Kind = Literal[
+        "resolve",
+        "fetch",
+        "unpack",
+        "build",
+        "compose",
+        "collect",
+        "optimise",
+        "verify",
+        "import",
+    ]
+else:
+    Kind, Protocol = str, object
 
 
 @value

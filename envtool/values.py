@@ -11,13 +11,24 @@ twentieth of that, and an instance about a microsecond more. To a type checker i
 (PEP 681). Left out is what nobody here uses: ordering, `field`, inheritance of fields.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from operator import attrgetter
-from typing import Any, NoReturn, TypeVar, dataclass_transform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn, TypeVar, dataclass_transform
+
+    _Value = TypeVar("_Value")
+else:  # every command loads this room, and few need what `typing` takes 4 ms to make
+
+    def dataclass_transform(**_: bool) -> Callable[[Callable], Callable]:
+        return lambda decorator: decorator
+
 
 __all__ = ["asdict", "replace", "value"]
 
-_Value = TypeVar("_Value")
 _FIELDS = "__match_args__"
 _set = object.__setattr__
 

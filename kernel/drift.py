@@ -3,18 +3,20 @@
 It says so where nothing of it is saved with outputs: in Jupyter's log, and to the magics.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from envtool.errors import DeclarationError
 from envtool.formats.generation import LOCK
 from envtool.formats.lock_head import read_head
 from envtool.machine.project import read_lock_text, read_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envtool.formats.generation import Record
     from envtool.formats.nix.storepath import StorePath
     from envtool.machine.profile import Generation
@@ -28,7 +30,7 @@ NOTICE = "ENVTOOL_NOTICE"
 
 
 def difference(
-    workspace: "Entering", project: "Project", generation: "Generation", record: "Record"
+    workspace: Entering, project: Project, generation: Generation, record: Record
 ) -> str | None:
     """Return one line on how the project differs from a generation of it, and what to do.
 
@@ -47,7 +49,7 @@ def difference(
     return f"{what} has changed since generation {generation.number}: {command} goes forward to it"
 
 
-def other_closure(project: "Project", record: "Record", environ: Mapping[str, str]) -> str | None:
+def other_closure(project: Project, record: Record, environ: Mapping[str, str]) -> str | None:
     """Return one line on where a notebook's outputs were made, if that was in another closure.
 
     None, too, where that was not recorded, or where no front end has opened the notebook.
@@ -57,24 +59,30 @@ def other_closure(project: "Project", record: "Record", environ: Mapping[str, st
         path = project.path
     if "ENVTOOL_NOTEBOOK" in environ or not path.endswith(".ipynb") or not os.path.isfile(path):
         return None
-    from envtool.formats.declarations.notebook import read_notebook
-    from envtool.formats.notebooks.origin import read_origin
+    try:
+        made = _made_in(path)
+    except DeclarationError:  # such as while an editor writes it
+        return None
+    if made in {None, record.environment.full()}:
+        return None
     from envtool.formats.printable import escaped
 
-    with suppress(DeclarationError):  # such as while an editor writes it
-        text = read_text(path)
-        # Most notebooks have no record of a run, and need not be parsed to see that.
-        origin = read_origin(read_notebook(text, file=path)) if '"run"' in text else None
-        if origin is not None and origin.environment != record.environment.full():
-            name = os.path.basename(path)
-            told = f"the outputs in {name} were made in another closure: {origin.environment}"
-            return escaped(told)
-    return None
+    return escaped(f"the outputs in {os.path.basename(path)} were made in another closure: {made}")
 
 
-def _has_other_lock(
-    workspace: "Entering", project: "Project", path: "StorePath", record: "Record"
-) -> bool:
+def _made_in(notebook: str) -> str | None:
+    """Return the environment that a notebook's outputs were made in; None when nothing says it."""
+    text = read_text(notebook)
+    if '"run"' not in text:  # most have no record of a run, and need not be parsed to see that
+        return None
+    from envtool.formats.declarations.notebook import read_notebook
+    from envtool.formats.notebooks.origin import read_origin
+
+    origin = read_origin(read_notebook(text, file=notebook))
+    return None if origin is None else origin.environment
+
+
+def _has_other_lock(workspace: Entering, project: Project, path: StorePath, record: Record) -> bool:
     """Say whether a lock answers the declaration of a generation that came from another one."""
     written = read_lock_text(project.path, project.kind, project.environment)
     if written is None or written == _kept_lock(workspace, path):
@@ -94,7 +102,7 @@ def mention(environ: Mapping[str, str]) -> None:
         log(f"note: {line}")
 
 
-def _kept_lock(workspace: "Entering", path: "StorePath") -> str | None:
+def _kept_lock(workspace: Entering, path: StorePath) -> str | None:
     """Return the lock that a generation came from; None when it is lost."""
     try:
         with open(f"{workspace.physical(path)}/{LOCK}", encoding="utf-8") as file:
@@ -103,7 +111,7 @@ def _kept_lock(workspace: "Entering", path: "StorePath") -> str | None:
         return None
 
 
-def _program(project: "Project") -> str:
+def _program(project: Project) -> str:
     import shlex  # for what differs only
 
     named = "" if project.environment == "default" else f"-e {project.environment} "

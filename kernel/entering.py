@@ -4,17 +4,19 @@ ipykernel runs in the environment's own Python; of envtool nothing is importable
 magics, which lie in a store object of their own.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import envtool
 from envtool.errors import KernelError, StoreError
 from envtool.formats.entry import assigned
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envtool.formats.generation import Record
     from envtool.machine.project import Project
     from envtool.workspace.entering import Entering
@@ -38,7 +40,7 @@ __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 """
 
 
-def command(workspace: "Entering", project: "Project", record: "Record") -> list[str]:
+def command(workspace: Entering, project: Project, record: Record) -> list[str]:
     """Return the words that start ipykernel in a generation, without the connection file.
 
     :raises KernelError: the environment has no ipykernel.
@@ -52,7 +54,7 @@ def command(workspace: "Entering", project: "Project", record: "Record") -> list
     return [python, "-m", "ipykernel_launcher", f"--IPKernelApp.extra_extensions={MAGICS}"]
 
 
-def inside(workspace: "Entering", record: "Record", argv: list[str]) -> list[str]:
+def inside(workspace: Entering, record: Record, argv: list[str]) -> list[str]:
     """Return the words that start a program of a generation from outside of its system root."""
     system = workspace.system(record)
     if system is None:
@@ -70,10 +72,10 @@ _INSIDE = (
 
 
 def variables(
-    workspace: "Entering",
-    project: "Project",
+    workspace: Entering,
+    project: Project,
     number: int,
-    record: "Record",
+    record: Record,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
     """Return the variables of a kernel in a generation that is started from `environ`."""
@@ -83,9 +85,7 @@ def variables(
     return entered
 
 
-def terminal_variables(
-    workspace: "Entering", project: "Project", record: "Record"
-) -> dict[str, str]:
+def terminal_variables(workspace: Entering, project: Project, record: Record) -> dict[str, str]:
     """Return what a shell sets beside, so that an IPython of its environment has the magics.
 
     Empty when there is none in it.
@@ -98,7 +98,7 @@ def terminal_variables(
 
 
 def _for_magics(
-    workspace: "Entering", project: "Project", record: "Record", pinned: str
+    workspace: Entering, project: Project, record: Record, pinned: str
 ) -> dict[str, str]:
     """Return the variables that let magics be found, and let them find us."""
     parts = [pinned, magics_folder(workspace) or ""]
@@ -122,7 +122,7 @@ def program() -> str | None:
     return path if os.access(path, os.X_OK) else None
 
 
-def magics_folder(workspace: "Entering") -> str | None:
+def magics_folder(workspace: Entering) -> str | None:
     """Return the store object to be put on PYTHONPATH; None when the store takes no new object.
 
     A root of its own keeps it and says, without the database, that it is there.
@@ -141,16 +141,13 @@ def magics_folder(workspace: "Entering") -> str | None:
 def _files() -> dict[str, bytes]:
     """Return the magics' modules by their places: the package itself, which is tiny, and theirs."""
     # Found, not imported: what is needed there is more than a kernel's start may cost.
-    spec = find_spec(MAGICS)
-    assert spec is not None
-    assert spec.origin is not None
-    folder = os.path.dirname(spec.origin)
+    folder = f"{os.path.dirname(envtool.__file__)}/magics"
     names = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
     found = {f"envtool/magics/{name}": _contents(f"{folder}/{name}") for name in names}
     return {"envtool/__init__.py": _contents(envtool.__file__) + _BEYOND, **found}
 
 
-def _add_magics(workspace: "Entering", files: Mapping[str, bytes], link: str) -> str:
+def _add_magics(workspace: Entering, files: Mapping[str, bytes], link: str) -> str:
     from tempfile import TemporaryDirectory
 
     from envtool.machine.collecting.roots import add_direct
@@ -185,7 +182,7 @@ def _digest(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _spelled(project: "Project", words: str) -> str:
+def _spelled(project: Project, words: str) -> str:
     import shlex
 
     named = "" if project.environment == "default" else f"-e {project.environment} "

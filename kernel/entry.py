@@ -1,14 +1,16 @@
 """Which generation a kernel enters, and when there is none that it wants to be in."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from envtool.errors import DeclarationError, LockError, ProfileError
 from envtool.kernel.drift import NOTICE, difference, other_closure
 from envtool.kernel.entering import command, inside, variables
 from envtool.values import value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envtool.formats.generation import Record
     from envtool.machine.profile import Generation
     from envtool.machine.project import Project
@@ -26,7 +28,7 @@ class Entry:
     environ: dict[str, str]
 
 
-def entry(workspace: "Entering", project: "Project", environ: Mapping[str, str]) -> Entry | None:
+def entry(workspace: Entering, project: Project, environ: Mapping[str, str]) -> Entry | None:
     """Return how a kernel of the current generation is started; None when one is to be made.
 
     A project's kernel follows its generations, as `envtool run` does. A notebook's follows the
@@ -48,10 +50,10 @@ def entry(workspace: "Entering", project: "Project", environ: Mapping[str, str])
 
 
 def entry_of(
-    workspace: "Entering",
-    project: "Project",
+    workspace: Entering,
+    project: Project,
     number: int,
-    record: "Record",
+    record: Record,
     environ: Mapping[str, str],
     *,
     notice: str | None = None,
@@ -70,13 +72,13 @@ def entry_of(
     return Entry(argv, entered)
 
 
-def _follows(project: "Project") -> bool:
+def _follows(project: Project) -> bool:
     """Say whether kernels follow what is declared now, rather than the current generation."""
     return project.kind.startswith("notebook")
 
 
 def _notice(
-    workspace: "Entering", project: "Project", generation: "Generation", record: "Record"
+    workspace: Entering, project: Project, generation: Generation, record: Record
 ) -> str | None:
     """Return how the generation differs from what is declared; None when it does not."""
     try:
@@ -87,7 +89,7 @@ def _notice(
         return f"generation {generation.number} is not what is declared now: {error.message}"
 
 
-def _was_left(workspace: "Entering", project: "Project", generation: "Generation") -> bool:
+def _was_left(workspace: Entering, project: Project, generation: Generation) -> bool:
     """Say whether the newest generation is what is declared, and the user went back from it."""
     newest = workspace.profile(project).generations()[-1]
     if newest.number == generation.number:

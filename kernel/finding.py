@@ -5,18 +5,21 @@ nbclient, nbconvert and papermill have it on their command lines; VS Code assign
 code that it executes, silently; and all but papermill start kernels in the notebook's folder.
 """
 
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Mapping
-from contextlib import suppress
 
 from envtool.errors import DeclarationError
 from envtool.machine.project import Project, find_above, read_text
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = ["find_notebook", "find_project", "is_opened", "is_vscode", "notebook_told"]
 
 _EXTENSION = ".ipynb"
-_TOLD = re.compile(r"^\s*__vsc_ipynb_file__\s*=\s*([\"'].*[\"'])\s*$", re.MULTILINE)
+_TOLD = r"(?m)^\s*__vsc_ipynb_file__\s*=\s*([\"'].*[\"'])\s*$"
 _MARKS = ("# /// script", '"envtool"')
 """One of these stands in every notebook that declares something."""
 
@@ -35,14 +38,16 @@ def find_notebook(environ: Mapping[str, str], starter: int) -> str | None:
 
 def _on_command_line(process: int) -> str | None:
     """Return the first notebook that a process was started with."""
-    with suppress(OSError):
+    try:
         folder = os.readlink(f"/proc/{process}/cwd")
         with open(f"/proc/{process}/cmdline", "rb") as file:
             words = file.read().decode("utf-8", "surrogateescape").split("\0")
-        for word in words:
-            path = os.path.normpath(os.path.join(folder, word))
-            if word.endswith(_EXTENSION) and os.path.isfile(path):
-                return path
+    except OSError:
+        return None
+    for word in words:
+        path = os.path.normpath(os.path.join(folder, word))
+        if word.endswith(_EXTENSION) and os.path.isfile(path):
+            return path
     return None
 
 
@@ -77,29 +82,34 @@ def is_vscode(environ: Mapping[str, str], folder: str) -> bool:
     """Say whether VS Code starts the kernel, and may still tell a notebook that matters here."""
     if "JPY_SESSION_NAME" in environ or not _has_vscode(environ):
         return False
-    with suppress(OSError):
-        for name in os.listdir(folder):
-            if name.endswith(_EXTENSION) and _is_marked(os.path.join(folder, name)):
-                return True
-    return False
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    return any(name.endswith(_EXTENSION) and _is_marked(f"{folder}/{name}") for name in names)
 
 
 def _is_marked(path: str) -> bool:
-    with suppress(DeclarationError):
+    try:
         text = read_text(path)
-        return any(mark in text for mark in _MARKS)
-    return False
+    except DeclarationError:
+        return False
+    return any(mark in text for mark in _MARKS)
 
 
 def notebook_told(code: str) -> str | None:
     """Return the notebook that VS Code's own code names; None when it names none."""
-    match = _TOLD.search(code)
+    import re
+
+    match = re.search(_TOLD, code)
     if match is None:
         return None
     import ast
 
-    with suppress(ValueError, SyntaxError):
+    try:
         told = ast.literal_eval(match[1])
-        if isinstance(told, str) and os.path.isfile(told):
-            return os.path.abspath(told)
+    except (ValueError, SyntaxError):
+        return None
+    if isinstance(told, str) and os.path.isfile(told):
+        return os.path.abspath(told)
     return None

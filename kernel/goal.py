@@ -1,10 +1,9 @@
 """What a kernel is to become: the environment of a declaration, known at once or found out."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
-from shlex import quote
 
 from envtool.errors import DeclarationError, EnvtoolError, KernelError, LockError
 from envtool.kernel.entry import Entry, entry, entry_of
@@ -18,6 +17,10 @@ from envtool.kernel.finding import (
 from envtool.machine.project import Project, read_lock_text, read_text
 from envtool.machine.settings import load
 from envtool.workspace.entering import Entering, open_project
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Declared", "Found", "Goal"]
 
@@ -82,15 +85,19 @@ class _Known(Goal):
 
     def python(self) -> str:
         """Return the feature release that the lock is for, else our own version."""
-        project = self.project
-        with suppress(DeclarationError, LockError):
-            if project is not None:
-                from envtool.formats.lock_head import read_head
+        try:
+            return self._locked_python() or super().python()
+        except (DeclarationError, LockError):
+            return super().python()
 
-                text = read_lock_text(project.path, project.kind, project.environment)
-                if text is not None and (told := read_head(text, project.path).python):
-                    return told
-        return super().python()
+    def _locked_python(self) -> str | None:
+        if self.project is None:
+            return None
+        from envtool.formats.lock_head import read_head
+
+        path = self.project.path
+        text = read_lock_text(path, self.project.kind, self.project.environment)
+        return None if text is None else read_head(text, path).python
 
 
 class Declared(_Known):
@@ -145,6 +152,9 @@ class Found(_Known):
 
     def _undeclared(self) -> EnvtoolError:
         """Return the error of a notebook that nothing declares anything for."""
+        from contextlib import suppress
+        from shlex import quote
+
         notebook, folder = self._notebook, self._folder
         hint = "write one into the first cell, or: envtool init"
         lines = []

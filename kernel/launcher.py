@@ -5,19 +5,26 @@ place, so that process id, signals and the debugger are the kernel's own. Everyt
 relay's: a kernel that exits is started again six times by Jupyter, and its words are lost.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypeVar
 
 from envtool.errors import EnvtoolError
 from envtool.kernel.drift import log, mention
-from envtool.kernel.entry import Entry
 from envtool.kernel.goal import Declared, Found, Goal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn, TypeVar
+
+    from envtool.kernel.entry import Entry
+
+    _T = TypeVar("_T")
 
 __all__ = ["main"]
 
-_T = TypeVar("_T")
 USAGE = "usage: envtool-kernel [--declaration PATH [--environment NAME]] -f CONNECTION_FILE"
 _OPTIONS = {
     "--declaration": "declaration",
@@ -101,10 +108,11 @@ def _become(entry: Entry, connection_file: str) -> NoReturn:
 
 def _restore_signals() -> None:
     """Undo what Python ignores at its start: an ignored signal stays ignored across exec."""
-    import signal
+    # The module under `signal`, whose enumerations would take longer than all that is done here.
+    import _signal  # type: ignore[import-not-found]
 
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
 
 
 def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:

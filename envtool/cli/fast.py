@@ -3,7 +3,7 @@
 For the everyday case only: no options, a declaration in TOML that is the one its current generation
 came from, byte by byte. At the least doubt it returns, having done nothing, and `envtool.cli.run`
 does the same the thorough way. tests/cli/test_fast.py holds the two equal. Nothing is imported that
-the interpreter has not loaded anyway, but json.
+the interpreter has not loaded anyway, but two rooms that import nothing either.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from envtool.formats import entry
+from envtool.formats.plain_json import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,13 +69,11 @@ def _declaration(folder: str) -> str | None:
 
 def _environ(root: str, generation: str, path: str, link: str) -> dict[str, str] | None:
     """Return the variables of the generation; None if the declaration is not the one it is of."""
-    import json
-
     with open(path, "rb") as file, open(f"{generation}/declaration", "rb") as kept:
         if file.read() != kept.read():
             return None
     with open(f"{generation}/generation.json", "rb") as file:
-        record = json.load(file)
+        record = loads(file.read())
     environment = f"{root}/store/{record['environment']}"
     programs = entry.programs(environment)
     if record["format"] != 1 or "system" in record or not os.path.exists(f"{programs}/python"):

@@ -9,14 +9,20 @@ twice is entering once: an entry that is put first is taken out of its old place
     # {"PATH": "/e/bin:/usr/bin", "PYTHONPATH": ""}
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, Literal
+from __future__ import annotations
 
 from envtool.errors import FormatError
 
 __all__ = ["Dialect", "EnvironmentChange", "change", "compose", "led_by", "quoted"]
 
-Dialect = Literal["bash", "zsh", "fish", "json"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Final, Literal
+
+    Dialect = Literal["bash", "zsh", "fish", "json"]
+else:
+    Dialect = str
 
 ANY = "*"
 """At the end of a name to be unset: every variable that starts so."""
@@ -33,9 +39,9 @@ class EnvironmentChange:
 
     def __init__(
         self,
-        assigned: "tuple[tuple[str, str], ...]" = (),
-        removed: "tuple[str, ...]" = (),
-        prepended: "tuple[tuple[str, tuple[str, ...]], ...]" = (),
+        assigned: tuple[tuple[str, str], ...] = (),
+        removed: tuple[str, ...] = (),
+        prepended: tuple[tuple[str, tuple[str, ...]], ...] = (),
     ) -> None:
         self.assigned: Final = assigned
         """Name and value, sorted by name."""
@@ -53,7 +59,7 @@ class EnvironmentChange:
     def __repr__(self) -> str:
         return "EnvironmentChange({!r}, {!r}, {!r})".format(*self._value())
 
-    def _value(self) -> "tuple[object, object, object]":
+    def _value(self) -> tuple[object, object, object]:
         return self.assigned, self.removed, self.prepended
 
     def apply(self, before: Mapping[str, str]) -> dict[str, str]:
@@ -64,7 +70,7 @@ class EnvironmentChange:
             after[name] = led_by(entries, after.get(name, ""))
         return after
 
-    def reverse(self, before: Mapping[str, str]) -> "EnvironmentChange":
+    def reverse(self, before: Mapping[str, str]) -> EnvironmentChange:
         """Return the change that leads from `apply(before)` back to `before`."""
         after = self.apply(before)
         restored = {name: text for name, text in before.items() if after.get(name) != text}

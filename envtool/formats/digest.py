@@ -5,7 +5,7 @@ has for machines without OpenSSL is there at once. It is a fifth as fast, so tha
 large is for `hashlib`, as in `envtool.formats.nix.nar`.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False
 
 __all__ = ["LITTLE", "sha256"]
 

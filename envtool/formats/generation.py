@@ -4,14 +4,18 @@ The object is a folder `<digest>-<name>-generation` with `generation.json` (this
 `declaration` and `pylock.toml` (what it came from, as text) and `environment`, a relative symlink
 to the environment. It holds no path of this machine.
 
-Entering must be quick, so this room imports nothing but json and its classes are plain.
+Entering must be quick, so this room imports next to nothing and its classes are plain.
 """
 
-import json
-from collections.abc import Sequence
+from __future__ import annotations
 
 from envtool.errors import FormatError
 from envtool.formats.nix.storepath import StorePath
+from envtool.formats.plain_json import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RECORD = "generation.json"
 DECLARATION = "declaration"
@@ -112,6 +116,8 @@ class Record:
 
 def render(record: Record) -> bytes:
     """Return the record as canonical JSON; inverse of `parse`."""
+    import json
+
     packages = [
         {
             "name": package.name,
@@ -136,7 +142,7 @@ def parse(data: bytes, place: str) -> Record:
     :raises FormatError: not JSON, or of a format that this envtool does not know.
     """
     try:
-        fields = json.loads(data)
+        fields = loads(data)
         if fields.pop("format") != _FORMAT:
             raise FormatError(
                 f"{place} is of a newer format than this envtool knows",

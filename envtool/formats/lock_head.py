@@ -1,12 +1,15 @@
 """The head of a lock: what it answers and for which Python, without reading its packages."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from envtool.errors import FormatError
 from envtool.values import value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from envtool.formats.lock import Lock
     from envtool.formats.locked import LockedSystem, Pins
 
@@ -46,7 +49,7 @@ def read_head(text: str, path: str) -> Head:
     return _thorough(text, path)
 
 
-def read_pinned(text: str, path: str) -> "Pins":
+def read_pinned(text: str, path: str) -> Pins:
     """Return what the lock's interpreter is made of, without reading its other packages.
 
     :raises LockError: the text is no lock, or does not say so.
@@ -78,7 +81,7 @@ def read_pinned(text: str, path: str) -> "Pins":
         return _parsed(text, path).python.pins
 
 
-def read_system(text: str, path: str) -> "LockedSystem | None":
+def read_system(text: str, path: str) -> LockedSystem | None:
     """Return what the lock's system root is made of; None when it has none.
 
     :raises LockError: the text is no lock.
@@ -120,7 +123,7 @@ def _thorough(text: str, path: str) -> Head:
     return Head(lock.declaration, lock.python.version or None, lock.python.source)
 
 
-def _parsed(text: str, path: str) -> "Lock":
+def _parsed(text: str, path: str) -> Lock:
     from envtool.formats.lock import parse
 
     return parse(text, path=path)

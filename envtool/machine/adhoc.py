@@ -48,7 +48,7 @@ def made_up_notebook(settings: "Settings", cell: str) -> str:
     """
     path = f"{_folder(settings, cell)}/cell.ipynb"
     if not _is_kept(path):
-        from envtool.formats.declarations.notebook import EMPTY, with_code_cell_before
+        from envtool.formats.declarations.editing.cells import EMPTY, with_code_cell_before
         from envtool.formats.declarations.reading import parse
 
         text = with_code_cell_before(EMPTY, 1, cell)

@@ -6,10 +6,10 @@ object reads two links and nothing else, because every command does it.
 """
 
 import os
-from typing import TYPE_CHECKING
 
 from envtool.values import value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 

@@ -1,17 +1,17 @@
 """The files a declaration and its lock live in: found, read, and replaced atomically."""
 
-import contextlib
-import os
-import re
-import stat
-from typing import TYPE_CHECKING, NoReturn
+from __future__ import annotations
 
-from envtool.errors import DeclarationError, EnvtoolError, LockError
-from envtool.formats.declarations.checked import one_fault
+import os
+import stat
+
+from envtool.errors import DeclarationError, EnvtoolError, LockError, one_fault
 from envtool.values import value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from envtool.formats.declarations.declaration import Declaration, Kind
 
@@ -30,6 +30,8 @@ __all__ = [
     "write_lock_text",
 ]
 
+_BLANKS = b" \t"
+
 
 @value
 class Project:
@@ -37,7 +39,7 @@ class Project:
 
     path: str
     """Absolute path of the declaration's file."""
-    kind: "Kind"
+    kind: Kind
     environment: str
     """`default` or the name of an `[env.NAME]` table."""
 
@@ -47,15 +49,7 @@ class Project:
         return os.path.dirname(self.path)
 
 
-# Says whether a pyproject.toml is meant for us without reading it as TOML: this runs in every
-# `envtool run`, for every folder on the way up.
-_OUR_TABLES = re.compile(
-    rb"^[ \t]*(?:\[[ \t]*)?(?:project[ \t]*[].=]|\"?tool\"?[ \t]*\.[ \t]*\"?envtool(?![\w-]))",
-    re.MULTILINE,
-)
-
-
-def find(start: str, *, file: str | None = None) -> "tuple[str, Kind]":
+def find(start: str, *, file: str | None = None) -> tuple[str, Kind]:
     """Return the absolute path and the kind of the declaration that holds in a folder.
 
     `file` (relative to `start`, or absolute) is taken as it is. Without it the first folder
@@ -77,7 +71,7 @@ def find(start: str, *, file: str | None = None) -> "tuple[str, Kind]":
     return found
 
 
-def find_above(start: str) -> "tuple[str, Kind] | None":
+def find_above(start: str) -> tuple[str, Kind] | None:
     """Return path and kind of the declaration in an absolute folder or above; None: there is none.
 
     :raises DeclarationError: a file on the way cannot be read.
@@ -88,14 +82,34 @@ def find_above(start: str) -> "tuple[str, Kind] | None":
         if os.path.lexists(path):
             return path, "envtool.toml"
         path = os.path.join(folder, "pyproject.toml")
-        if os.path.lexists(path) and _OUR_TABLES.search(_read_bytes(path)):
+        if os.path.lexists(path) and any(map(_names_us, _read_bytes(path).split(b"\n"))):
             return path, "pyproject.toml"
         if folder == os.path.dirname(folder):
             return None
         folder = os.path.dirname(folder)
 
 
-def _kind(path: str) -> "Kind":
+def _names_us(line: bytes) -> bool:
+    """Say whether a line of a pyproject.toml begins a table of the project's, or one of ours.
+
+    Without reading it as TOML: this is done in every `envtool run`, in each folder on the way up.
+    """
+    words = line.lstrip(_BLANKS)
+    words = words[1:].lstrip(_BLANKS) if words.startswith(b"[") else words
+    if words.startswith(b"project"):
+        return words[len(b"project") :].lstrip(_BLANKS).startswith((b"]", b".", b"="))
+    words = words.removeprefix(b'"')
+    if not words.startswith(b"tool"):
+        return False
+    words = words[len(b"tool") :].removeprefix(b'"').lstrip(_BLANKS)
+    if not words.startswith(b"."):
+        return False
+    words = words[1:].lstrip(_BLANKS).removeprefix(b'"')
+    after = words[len(b"envtool") :][:1]
+    return words.startswith(b"envtool") and not (after.isalnum() or after in (b"_", b"-"))
+
+
+def _kind(path: str) -> Kind:
     name = os.path.basename(path)
     extension = os.path.splitext(name)[1].lower()
     if name == "pyproject.toml":
@@ -115,7 +129,7 @@ def _kind(path: str) -> "Kind":
     raise one_fault(path, "expected a .toml, a .py or an .ipynb file")
 
 
-def read(path: str, kind: "Kind", environment: str = "default") -> "Declaration":
+def read(path: str, kind: Kind, environment: str = "default") -> Declaration:
     """Return one environment of a file.
 
     :raises DeclarationError: the file cannot be read, or with all its faults.
@@ -161,9 +175,7 @@ def _read_regular(path: str, descriptor: int) -> bytes:
         return stream.read()
 
 
-def _refuse(
-    path: str, error: Exception, as_error: "Callable[[str, str], EnvtoolError]"
-) -> NoReturn:
+def _refuse(path: str, error: Exception, as_error: Callable[[str, str], EnvtoolError]) -> NoReturn:
     match error:
         case FileNotFoundError():
             reason = "no such file"
@@ -180,7 +192,7 @@ def _refuse(
     raise as_error(path, reason) from error
 
 
-def lock_path(path: str, kind: "Kind", environment: str = "default") -> str | None:
+def lock_path(path: str, kind: Kind, environment: str = "default") -> str | None:
     """Return where the lock of a declaration's environment lies; None inside the notebook.
 
     The names are PEP 751's: `pylock.toml`, `pylock.NAME.toml`, NAME without dots.
@@ -197,12 +209,12 @@ def lock_path(path: str, kind: "Kind", environment: str = "default") -> str | No
     return os.path.join(folder, f"pylock.{lock_word('-'.join(words))}.toml")
 
 
-def lock_place(path: str, kind: "Kind", environment: str = "default") -> str:
+def lock_place(path: str, kind: Kind, environment: str = "default") -> str:
     """Return the file that holds the lock: its own, or the notebook."""
     return lock_path(path, kind, environment) or path
 
 
-def read_lock_text(path: str, kind: "Kind", environment: str = "default") -> str | None:
+def read_lock_text(path: str, kind: Kind, environment: str = "default") -> str | None:
     """Return the lock's text; None when there is no lock yet.
 
     :raises LockError: the lock cannot be read.
@@ -221,7 +233,7 @@ def read_lock_text(path: str, kind: "Kind", environment: str = "default") -> str
         raise LockError(error.message, hint="envtool lock writes it anew") from error
 
 
-def write_lock_text(path: str, kind: "Kind", environment: str, text: str) -> str:
+def write_lock_text(path: str, kind: Kind, environment: str, text: str) -> str:
     """Put the lock beside its declaration or into its notebook; return the file written.
 
     Atomic: a reader sees the old lock or the new one.
@@ -230,7 +242,7 @@ def write_lock_text(path: str, kind: "Kind", environment: str, text: str) -> str
     """
     lock = lock_path(path, kind, environment)
     if lock is None:
-        from envtool.formats.declarations.notebook import with_lock
+        from envtool.formats.declarations.editing.cells import with_lock
 
         text = with_lock(read_text(path), text, file=path)
     target = lock or path
@@ -268,7 +280,7 @@ def _declaration_error(path: str, reason: str) -> DeclarationError:
     return DeclarationError(one_fault(path, f"cannot be written: {reason}").faults)
 
 
-def _write(path: str, text: str, as_error: "Callable[[str, str], EnvtoolError]") -> None:
+def _write(path: str, text: str, as_error: Callable[[str, str], EnvtoolError]) -> None:
     # Through a symlink to the file it means, else the link would become a file of its own.
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
@@ -297,15 +309,18 @@ def _replace(target: str, content: bytes) -> None:
             os.fsync(descriptor)
         os.replace(temporary, target)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        if os.path.lexists(temporary):
             os.unlink(temporary)
         raise
     _sync_folder(folder)
 
 
 def _keep_mode(target: str, descriptor: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return
+    os.fchmod(descriptor, stat.S_IMODE(mode))
 
 
 def _sync_folder(folder: str) -> None:
@@ -316,7 +331,7 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def declaration_text(path: str, kind: "Kind", *, text: str | None = None) -> str:
+def declaration_text(path: str, kind: Kind, *, text: str | None = None) -> str:
     """Return the part of the file that declares: all of a TOML file, the block of a script.
 
     `text` is the file's text where the caller has it. A change outside of this part, such as a

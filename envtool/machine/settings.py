@@ -3,9 +3,9 @@
 The only reader of environment variables: everything below and above takes a `Settings`.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from typing import Literal
 
 from envtool.errors import StoreError
 from envtool.values import value
@@ -13,7 +13,14 @@ from envtool.values import value
 MOST_JOBS = 8
 """More unpackers than this only wait for the same disk."""
 
-Mode = Literal["auto", "require", "off"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    Mode = Literal["auto", "require", "off"]
+else:
+    Mode = str
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})

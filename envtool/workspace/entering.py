@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING
 
 from envtool.errors import DeclarationError, ProfileError
 from envtool.formats import entry
@@ -17,6 +15,7 @@ from envtool.machine.profile import Profile, profile_of
 from envtool.machine.project import Project
 from envtool.reporting import Reporter, SilentReporter
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -139,10 +138,8 @@ class Entering:
         :raises ProfileError: its Python is gone; the host's would be taken instead.
         """
         environment = self.physical(record.environment)
-        # No link keeps what was made up: it has to be open before a collector looks again.
-        with self.store.shared() if self.is_made_up(project) else nullcontext():
-            if number is not None:
-                self._hold(environment, number, project)
+        if number is not None:
+            self._keep(environment, number, project)
         name = "test" if number is None else str(number)
         python = f"{entry.programs(environment)}/python"
         if not os.path.exists(python):
@@ -178,8 +175,20 @@ class Entering:
         return () if record.system is None else entry.SYSTEM_PROGRAMS
 
     def _open(self, environment: str) -> None:
-        with suppress(OSError):
-            self._held.append(os.open(environment, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        try:
+            descriptor = os.open(environment, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return
+        self._held.append(descriptor)
+
+    def _keep(self, environment: str, number: int, project: Project) -> None:
+        """Keep a generation that is about to be entered from collectors."""
+        if not self.is_made_up(project):
+            self._hold(environment, number, project)
+            return
+        # No link keeps what was made up: it has to be open before a collector looks again.
+        with self.store.shared():
+            self._hold(environment, number, project)
 
     def _hold(self, environment: str, number: int, project: Project) -> None:
         """Have the environment open, and see that its generation was not deleted before that.

@@ -18,8 +18,8 @@ from envtool.errors import (
     KernelError,
     LockError,
     ProfileError,
+    one_fault,
 )
-from envtool.formats.declarations.checked import one_fault
 from envtool.formats.declarations.notebook import declaration_block
 from envtool.formats.generation import LOCK
 from envtool.formats.hints import placed

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from envtool.formats.declarations.notebook import with_lock
+from envtool.formats.declarations.editing.cells import with_lock
 from envtool.machine import project as projects
 from envtool.machine.project import Project
 from envtool.workspace.workspace import Workspace

@@ -12,7 +12,7 @@ from typing import Any
 from envtool.errors import DeclarationError, Fault
 from envtool.values import value
 
-__all__ = ["Faults", "Place", "Table", "dotted", "near", "one_fault"]
+__all__ = ["Faults", "Place", "Table", "dotted", "near"]
 
 Place = tuple[str | int, ...]
 """Keys and array positions (counted from 0) from the file's root down to a value."""
@@ -41,11 +41,6 @@ def near(word: str, candidates: Collection[str]) -> str:
 
     found = get_close_matches(word.lower(), sorted(candidates), n=1, cutoff=0.6)
     return f"; did you mean '{found[0]}'?" if found else ""
-
-
-def one_fault(file: str, message: str, *, line: int | None = None) -> DeclarationError:
-    """Return the error of a file that cannot be read at all."""
-    return DeclarationError([Fault(file, line, "", message)])
 
 
 class Faults:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from envtool.errors import DeclarationError
-from envtool.formats.declarations.checked import Faults, Place, one_fault
+from envtool.errors import DeclarationError, one_fault
+from envtool.formats.declarations.checked import Faults, Place
 from envtool.formats.declarations.toml_text import load
 from envtool.values import value
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from envtool.formats.declarations.checked import one_fault
+from envtool.errors import one_fault
 
 __all__ = ["basic_string", "load"]
 

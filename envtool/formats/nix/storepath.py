@@ -5,23 +5,25 @@ fingerprint `<type>:sha256:<inner hash>:<store dir>:<name>` (Nix manual, "Store 
 Specification"). The store directory is part of every hash, so it is a parameter here.
 """
 
-import re
-from collections.abc import Iterable
-from typing import Self
+from __future__ import annotations
 
 from envtool.errors import FormatError
 from envtool.formats.digest import sha256
-from envtool.formats.nix.hashing import ALPHABET, Hash, fold, to_nix32
+from envtool.formats.nix.hashing import ALPHABET, fold, to_nix32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Self
+
+    from envtool.formats.nix.hashing import Hash
 
 STORE_DIR = "/envtool/store"
 """The logical store directory: what hashes, derivations, database and caches speak of."""
 
 DIGEST_LENGTH = 32
 MAX_NAME_LENGTH = 211
-# `.`, `..` and names that begin with `.-` or `..-` are refused, as Nix does today (2.8 did not).
-_NAME_FORM = rf"(?!\.\.?(?:-|\Z))[A-Za-z0-9+\-._?=]{{1,{MAX_NAME_LENGTH}}}"
-_NAME = re.compile(_NAME_FORM)
-_PATH = re.compile(rf"[{ALPHABET}]{{{DIGEST_LENGTH}}}-{_NAME_FORM}")
+_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-._?="
 
 
 class StorePath(str):
@@ -36,7 +38,9 @@ class StorePath(str):
     @classmethod
     def parse(cls, base_name: str) -> Self:
         """Return `base_name` as a store path. :raises FormatError: it is none."""
-        if not _PATH.fullmatch(base_name):
+        digest, name = base_name[:DIGEST_LENGTH], base_name[DIGEST_LENGTH + 1 :]
+        is_digest = len(digest) == DIGEST_LENGTH and not digest.strip(ALPHABET)
+        if not is_digest or base_name[DIGEST_LENGTH:][:1] != "-" or not _is_name(name):
             raise FormatError(f"{base_name!r} is not a store path")
         return cls(base_name)
 
@@ -66,9 +70,17 @@ class StorePath(str):
         return f"{store_dir}/{self}"
 
 
+def _is_name(text: str) -> bool:
+    """Say whether a store object may be called so, without `re`, which takes 3 ms to load."""
+    if not 0 < len(text) <= MAX_NAME_LENGTH or text.strip(_NAME_LETTERS):
+        return False
+    # Those that begin with `.-` or `..-` are refused, too, as Nix does today (2.8 did not).
+    return text.partition("-")[0] not in {".", ".."}
+
+
 def check_name(name: str) -> str:
     """Return `name` if a store object may be called so. :raises FormatError: it may not."""
-    if not _NAME.fullmatch(name):
+    if not _is_name(name):
         raise FormatError(
             f"{name!r} cannot name a store object: 1 to {MAX_NAME_LENGTH} of "
             "A-Z a-z 0-9 + - . _ ? =, the part before the first dash not . or .."

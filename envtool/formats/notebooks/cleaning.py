@@ -1,7 +1,8 @@
 """Taking out of a notebook what a run put in, and changing no other byte."""
 
 from envtool.formats.declarations import json_spans
-from envtool.formats.declarations.notebook import read_notebook, without_own
+from envtool.formats.declarations.editing.cells import without_own
+from envtool.formats.declarations.notebook import read_notebook
 
 __all__ = ["cleaned"]
 

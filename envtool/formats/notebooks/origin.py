@@ -1,9 +1,13 @@
 """The record of a run, `metadata.envtool.run`: which closure made the outputs, and how."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
 from envtool.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 __all__ = ["Origin", "read_origin"]
 

@@ -1,4 +1,8 @@
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from envtool.errors import DeclarationError
 from envtool.formats.declarations.declaration import Declaration, KernelChoice
@@ -27,6 +31,31 @@ import requests
 
 def read(text: str) -> Declaration:
     return parse(text, path="/home/me/My Plot.py", kind="script")
+
+
+# The PEP's own reference expression.
+PEP = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+LINES = st.sampled_from(
+    ["# /// script", "# /// other-1", "# ///", "#", "# x = 1", "#x", "", "x", "# /// ", "# /// a b"]
+)
+
+
+@given(st.lists(LINES, max_size=12).map("\n".join))
+def test_blocks_are_those_of_the_reference_expression(script: str) -> None:
+    expected = [match for match in PEP.finditer(script) if match["type"] == "script"]
+    if len(expected) > 1:
+        with pytest.raises(DeclarationError, match="a second"):
+            find_block(script, file="script")
+        return
+    found = find_block(script, file="script")
+    if not expected:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.start, found.end) == expected[0].span("content")
+    assert found.line == script.count("\n", 0, found.start) + 1
+    plain = [line[2:] if line.startswith("# ") else line[1:] for line in expected[0][2].split("\n")]
+    assert found.content == "\n".join(plain)
 
 
 def test_a_script_is_read_as_the_pep_says() -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from envtool.errors import DeclarationError
 from envtool.formats.declarations.declaration import KernelChoice, Kind
-from envtool.formats.declarations.notebook import declaration_block, kind_of, lock_text, with_lock
+from envtool.formats.declarations.editing.cells import with_lock
+from envtool.formats.declarations.notebook import declaration_block, kind_of, lock_text
 from envtool.formats.declarations.reading import parse
 
 # A busy machine is no fault of the code under test.

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from envtool.errors import one_fault
 from envtool.formats.declarations import notebook
-from envtool.formats.declarations.checked import one_fault
 from envtool.formats.declarations.declaration import PathSource
+from envtool.formats.declarations.editing import cells
 from envtool.formats.declarations.editing.entries import added, position, refuse_absent
 from envtool.formats.declarations.requirement import name_of, normalised
 
@@ -41,7 +42,7 @@ def add_to_metadata(
     }
     for name, source in places.items():
         sources[name] = {"path": source.path, "editable": source.editable}
-    return notebook.with_dependencies(text, entries, sources, file=file)
+    return cells.with_dependencies(text, entries, sources, file=file)
 
 
 def remove_from_metadata(text: str, gone: list[str], environment: str, file: str) -> str:
@@ -56,4 +57,4 @@ def remove_from_metadata(text: str, gone: list[str], environment: str, file: str
         for key, value in declaration.get("sources", {}).items()
         if normalised(key) not in gone
     }
-    return notebook.with_dependencies(text, kept, sources, file=file)
+    return cells.with_dependencies(text, kept, sources, file=file)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from envtool.formats.declarations import notebook
+from envtool.formats.declarations.editing import cells
 from envtool.formats.declarations.inline import find_block, with_content
 from envtool.formats.declarations.toml_text import load
 
@@ -43,11 +44,11 @@ def changed_notebook(text: str, file: str, change: Callable[[str], str]) -> str:
         made = changed(source, "script", f"{file}, cell {cell.number}", change)
         if not source.endswith("\n"):
             made = made.removesuffix("\n")
-        return notebook.with_source(text, cell.number, made)
+        return cells.with_source(text, cell.number, made)
     # A cell of its own: the first one may begin with a cell magic, which must stay its first line.
     source = with_content("", change(""), file=file).rstrip("\n")
     number = cell.number if cell else len(notebook.read_notebook(text, file=file)["cells"]) + 1
-    return notebook.with_code_cell_before(text, number, source, file=file)
+    return cells.with_code_cell_before(text, number, source, file=file)
 
 
 def dig(tables: Any, place: Keys) -> Any:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from envtool.errors import DeclarationError, Fault
+from envtool.errors import DeclarationError, Fault, one_fault
 from envtool.formats.declarations import notebook
-from envtool.formats.declarations.checked import one_fault
+from envtool.formats.declarations.editing import cells
 from envtool.formats.declarations.editing.entries import (
     added,
     refuse_absent,
@@ -51,7 +51,7 @@ def add_system_packages(
     _refuse_named(environment, file)
     if kind == "notebook-metadata":
         entries = _entries_of_metadata(text, file)
-        return notebook.with_system_packages(text, added(entries, wanted, _position), file=file)
+        return cells.with_system_packages(text, added(entries, wanted, _position), file=file)
     place = (*own_place(kind), *_SYSTEM)
     return changed(
         text, kind, file, lambda toml: with_entries(toml, place, wanted, _position, file)
@@ -77,7 +77,7 @@ def remove_system_packages(
         key = "metadata.envtool.declaration.system.packages"
         refuse_absent(map(_name, entries), gone, file, key, what=_WHAT)
         kept = [entry for entry in entries if _name(entry) not in gone]
-        return notebook.with_system_packages(text, kept, file=file)
+        return cells.with_system_packages(text, kept, file=file)
     place = (*own_place(kind), *_SYSTEM)
     return changed(
         text,

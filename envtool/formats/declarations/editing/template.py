@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from envtool.formats.declarations import notebook
+from envtool.formats.declarations.editing import cells
 from envtool.formats.declarations.inline import with_content
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def template(name: str, python: str, kind: "Kind") -> str:
     block = with_content("", _BLOCK.format(python=python), file=name)
     if kind == "script":
         return block
-    return notebook.with_code_cell_before(notebook.EMPTY, 1, block.rstrip("\n"))
+    return cells.with_code_cell_before(cells.EMPTY, 1, block.rstrip("\n"))
 
 
 _ENVTOOL_TOML = """\
