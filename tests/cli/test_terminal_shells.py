@@ -45,13 +45,14 @@ def test_a_resize_reaches_the_command_and_the_shell(shell: str, enter: Any) -> N
     assert child.answer("env true; echo $COLUMNS; stty size").split() == ["71", "31", "71"]
 
 
-# In fish, whose drawing of a line may swallow it, test_shell.py interrupts a command.
-@pytest.mark.parametrize("shell", ["bash", "zsh"], indirect=True)
 def test_ctrl_c_takes_the_line_and_not_the_shell(shell: str, enter: Any) -> None:
     child = enter(shell)
     child.send("exit 9")
-    child.expect("exit 9")
+    child.expect("exit .*9")
     child.sendintr()
+    # Any fish may miss it while it draws a line, and says nothing where there is none.
+    while shell == "fish" and child.expect_exact(["^C", pexpect.TIMEOUT], timeout=2):
+        child.sendintr()
     child.expect_exact("(demo) ")
     assert child.answer("hello") == "hello"
     child.sendline("exit 4")

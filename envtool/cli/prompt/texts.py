@@ -5,6 +5,8 @@ in this folder and above, and whether what was found the last time is the same s
 (`__envtool_same`, which the last answer of envtool defined). Only when something differs it asks
 envtool (`envtool.cli.prompt.step`) and evaluates the answer. Inside `envtool shell` it rests.
 
+What is typed meanwhile is the shell's: envtool, and a hook that it runs, read from nothing.
+
 A variable that the shell has but does not export is unknown to envtool: it is kept aside while the
 environment has one of that name.
 """
@@ -56,7 +58,7 @@ __envtool_give() {
         $1=\\$__envtool_own_$1; unset __envtool_own_$1
     fi"
 }
-__envtool_ask() { @ASK@; }
+__envtool_ask() { @ASK@ < /dev/null; }
 __envtool_hook() {
     local __envtool_status=$?@EMULATE@
     if [[ -z ${ENVTOOL_SHELL-} ]]; then
@@ -120,7 +122,7 @@ function __envtool_give
     end
 end
 function __envtool_ask
-    @ASK@
+    @ASK@ < /dev/null
 end
 function __envtool_hook --on-event fish_prompt
     test -z "$ENVTOOL_SHELL"; or return

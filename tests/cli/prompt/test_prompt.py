@@ -218,6 +218,31 @@ def test_inside_envtool_shell_it_rests(
     assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == ""
 
 
+def test_a_hook_takes_nothing_of_what_is_typed(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation(hook="read -r line; export HOOKED=read:$line")
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("printenv HOOKED") == "read:"
+
+
+def test_a_hook_that_does_not_end_is_interrupted(
+    shell: str, place: Any, make_generation: Any, start: Start
+) -> None:
+    make_generation(hook="test -e quick || { echo be''gun >&2; sleep 1000; }; export HOOKED=yes")
+    prompted = start(shell)
+    prompted.answer("true")
+    prompted.sendline(f"cd {place.project}")
+    prompted.expect_exact("begun")
+    (place.project / "quick").touch()
+    prompted.sendintr()
+    prompted.expect_exact("interrupted")
+    prompted.answer("true")
+    assert "Traceback" not in prompted.said
+    assert prompted.answer("printenv HOOKED") == "yes"
+
+
 def test_a_project_behind_a_link_and_with_an_odd_name(
     shell: str, place: Any, make_generation: Any, envtool: Any, start: Start
 ) -> None:
