@@ -148,6 +148,9 @@ def collect(
         lines += [f"{each.path}  {size_text(each.size)}" for each in idle]
         if lines:
             terminal.result("\n".join(lines))
+    if limit == 0 and arguments.keep_free is not None and not pruned:
+        terminal.result(f"nothing to delete: {size_text(_free(workspace.settings.root))} are free")
+        return 0
     counted = plural(len(done.dead), "store path")
     if pruned:
         counted = f"{plural(len(pruned), 'generation')}, {counted}"

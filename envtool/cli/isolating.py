@@ -40,6 +40,7 @@ _OURS = (
     *("ENVTOOL_ENVIRONMENT", "ENVTOOL_GENERATION", "ENVTOOL_PROJECT", "ENVTOOL_SHELL"),
     *("PYTHONPATH", "PS1", "PROMPT"),
 )
+_FONTS = "/etc/fonts"
 _SOCKETS = ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "XAUTHORITY")
 """Variables that lead to what is not there."""
 
@@ -234,9 +235,12 @@ def _system_views(own: str | None, *, host: bool) -> "Sequence[View]":
         from envtool.machine.isolating.system import views_of
 
         return views_of(own)
-    from envtool.machine.isolating.sandbox import host_system
+    from envtool.machine.isolating.sandbox import View, host_system
 
-    return host_system() if host else ()
+    if not host:
+        return ()
+    # Programs of the host's /usr that look for fonts complain where nothing says which there are.
+    return [*host_system(), *([View(_FONTS)] if os.path.isdir(_FONTS) else [])]
 
 
 def _interpreter_views(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Project",
+    "check_writable",
     "declaration_text",
     "find",
     "find_above",
@@ -276,8 +277,20 @@ def write_declaration(path: str, text: str) -> None:
     _write(path, text, _declaration_error)
 
 
+def check_writable(path: str) -> None:
+    """Check that a declaration can be replaced, before work is done for its sake.
+
+    :raises DeclarationError: nobody lets us write in its folder.
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise _declaration_error(path, f"not allowed to write in {folder}")
+
+
 def _declaration_error(path: str, reason: str) -> DeclarationError:
-    return DeclarationError(one_fault(path, f"cannot be written: {reason}").faults)
+    fault = one_fault(path, f"cannot be written: {reason}")
+    denied = reason.startswith("not allowed")
+    return DeclarationError(fault.faults, hint="copy it to where you may write" if denied else None)
 
 
 def _write(path: str, text: str, as_error: Callable[[str, str], EnvtoolError]) -> None:

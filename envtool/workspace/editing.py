@@ -100,6 +100,7 @@ class Editing(Switching):
         with file_lock(f"{folder}/.edit.lock", project.path, on_wait=self.reporter.note):
             before = projects.read_text(project.path)
             text = edit(before)
+            projects.check_writable(project.path)
             asked = self._completed(self._answer(project, text))
             switched = self._switch(project, asked, (before, text))
         self._keep_consent(project, before, text)

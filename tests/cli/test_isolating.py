@@ -44,6 +44,14 @@ def test_the_project_is_written_to_unless_it_may_only_be_read(
 
 
 @pytest.mark.namespaces
+def test_the_hosts_programs_find_which_fonts_there_are(envtool: Any, make_generation: Any) -> None:
+    make_generation()
+    code = "import os; print(os.path.isdir('/etc/fonts'))"
+    told = envtool("run", "--isolated", "python", "-c", code).stdout
+    assert told == f"{os.path.isdir('/etc/fonts')}\n"
+
+
+@pytest.mark.namespaces
 def test_the_store_cannot_be_changed_from_inside(envtool: Any, make_generation: Any) -> None:
     environment = make_generation()
     ended = envtool("run", "--isolated", "chmod", "777", f"{environment}/bin/hello")

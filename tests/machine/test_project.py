@@ -233,6 +233,9 @@ def test_a_read_only_folder_is_named_with_what_to_do(ordinary_folder: Path) -> N
     assert "writable" in (lock.value.hint or "")
     with pytest.raises(DeclarationError, match="not allowed to write"):
         project.write_declaration(path, "x")
+    with pytest.raises(DeclarationError, match="not allowed to write") as early:
+        project.check_writable(path)
+    assert early.value.hint == "copy it to where you may write"
     assert os.listdir(ordinary_folder) == ["envtool.toml"]
 
 
