@@ -95,6 +95,7 @@ class Session:
         workspace = self.quiet_workspace()
         found = self._found(workspace, project)
         if found is None:
+            self.check_environment(project)
             if not workspace.is_made_up(project):
                 self.terminal.say("no generation yet: switching to the first one")
             # A script may lie where its user cannot write, such as among the machine's programs.

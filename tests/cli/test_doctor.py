@@ -42,7 +42,7 @@ def test_a_store_is_counted_and_a_damaged_database_is_an_error(
     examine: Any, envtool: Any, place: Any
 ) -> None:
     assert envtool("switch").returncode == 0
-    assert examine(well=True)["store"]["text"].endswith("GB")
+    assert examine(well=True)["store"]["text"].endswith(" MB")
     database = place.root / "var/db/db.sqlite"
     database.write_bytes(b"not a database" * 100)
     found = examine(well=False)["store"]

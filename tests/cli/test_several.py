@@ -69,10 +69,11 @@ def test_what_is_found_further_up_is_said(several: Any, envtool: Any, spawn: Any
     child.expect_exact("(demo) ")
 
 
-@pytest.mark.parametrize("command", ["switch", "generations", "lock", "shell"])
+@pytest.mark.parametrize("command", ["switch", "generations", "lock", "shell", "run true"])
 def test_an_environment_that_is_not_there_is_told(command: str, several: Any, envtool: Any) -> None:
-    ended = envtool("-e", "dosc", command)
+    ended = envtool("-e", "dosc", *command.split())
     assert ended.returncode == 1
+    assert "switching" not in ended.stderr
     assert "no environment 'dosc'; there are: default, docs, test" in ended.stderr
     assert "did you mean 'docs'?" in ended.stderr
 

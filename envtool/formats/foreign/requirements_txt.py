@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 
+from envtool.errors import DeclarationError, Fault
 from envtool.formats.foreign.carried import Carried, sorted_out
 
 __all__ = ["parse"]
@@ -65,13 +66,20 @@ class _Reading:
             if depth >= _DEEPEST:
                 self.left.append(f"{path}:{number}: {word} is included too deeply")
             else:
-                self.file(self._read(inner), inner, depth + 1)
+                self.file(self._included(inner, path, number), inner, depth + 1)
         elif name in _EDITABLE:
             self._local(word, path, number, editable=True)
         elif name in _INDEX:
             self.index = word
         elif name not in _SILENT:
             self.left.append(f"{path}:{number}: {f'{name} {word}'.strip()}")
+
+    def _included(self, inner: str, path: str, number: int) -> str:
+        try:
+            return self._read(inner)
+        except DeclarationError as error:
+            message = f"includes {inner}: {error.faults[0].message}"
+            raise DeclarationError([Fault(path, number, "", message)]) from error
 
     def _requirement(self, line: str, path: str, number: int) -> None:
         if "${" in line:

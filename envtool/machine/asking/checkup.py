@@ -229,7 +229,8 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         )
         return
     if state == "ok":
-        yield Finding("store", "ok", f"{count} paths, {size / 1e9:.1f} GB")
+        told = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"  # noqa: PLR2004
+        yield Finding("store", "ok", f"{count} paths, {told}")
     else:
         text = f"the database is damaged: {state}"
         yield Finding("store", "error", text, "envtool store verify --repair")

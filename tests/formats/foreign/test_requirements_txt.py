@@ -38,8 +38,9 @@ def test_a_file_that_includes_itself_ends() -> None:
 
 
 def test_what_is_not_there_is_told() -> None:
-    with pytest.raises(DeclarationError, match=r"gone\.txt: there is no such file"):
-        parse("-r gone.txt\n", nothing)
+    told = r"base\.txt:2: includes gone\.txt: there is no such file"
+    with pytest.raises(DeclarationError, match=told):
+        parse("alpha\n-r gone.txt\n", nothing, "base.txt")
 
 
 def test_projects_urls_and_the_index() -> None:
