@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,8 @@ from envtool.machine.profile import Profile, profile_of
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 
-CHILDREN = Path(__file__).parent / "children"
+if TYPE_CHECKING:
+    from machine.conftest import AsOwner, Kills
 
 
 @pytest.fixture
@@ -200,18 +202,12 @@ def test_threads_that_set_at_once_never_share_a_number(settings: Settings, store
     assert {generation.path for generation in generations} == set(paths)
 
 
-def test_kill_while_switching_leaves_the_old_or_the_new_one_current(tmp_path: Path) -> None:
-    kills = subprocess.run(
-        [sys.executable, CHILDREN / "kill_everywhere.py", "switch", tmp_path, "3"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(kills.stdout) > 50
+def test_kill_while_switching_leaves_the_old_or_the_new_one_current(kills: "Kills") -> None:
+    assert kills("switch", every=3) > 50
 
 
 def test_read_only_profile_can_be_read_and_says_why_it_cannot_change(
-    profile: Profile, objects: list[StorePath], settings: Settings
+    profile: Profile, objects: list[StorePath], settings: Settings, as_owner: "AsOwner"
 ) -> None:
     profile.set(objects[0])
     for folder, _, _ in os.walk(settings.root):
@@ -225,13 +221,7 @@ def test_read_only_profile_can_be_read_and_says_why_it_cannot_change(
         "try: profile.set(StorePath.parse(sys.argv[3]))\n"
         "except ProfileError as error: print(error.message, error.hint)"
     )
-    run = subprocess.run(
-        [sys.executable, CHILDREN / "ordinary.py", code, settings.root, objects[1]],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    number, refusal = run.stdout.splitlines()
+    number, refusal = as_owner(code, settings.root, objects[1]).splitlines()
     assert number == "1"
     assert re.search(r"profile default: .*Permission denied.*ENVTOOL_ROOT", refusal)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,7 +22,26 @@ from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text
 from envtool.values import replace
 
-CHILDREN = Path(__file__).parent / "children"
+if TYPE_CHECKING:
+    from machine.conftest import AsOwner, Kills
+
+
+def at_once(code: str, *words: str) -> list[str]:
+    """Return what four processes print that run code, each until its standard input ends."""
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.close()
+        child.stdin = None
+    return [child.communicate()[0] for child in children]
 
 
 def derivation(name: str, *sources: StorePath) -> Derivation:
@@ -286,20 +306,7 @@ def test_path_lock_lets_one_at_a_time_make_a_path(store: Store, settings: Settin
         "with store.shared(), store.lock_path(path):\n"
         "    if not store.is_valid(path): print('made'); store.add_text('once', b'')"
     )
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, settings.root],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.close()
-        child.stdin = None
-    made = [child.communicate()[0] for child in children]
+    made = at_once(code, settings.root)
     assert sorted(made) == ["", "", "", "made\n"]
     assert os.listdir(settings.store) == [make_text("once", b"")]
 
@@ -355,36 +362,15 @@ def test_processes_that_add_the_same_leave_one_whole_object(
         " Settings\nstore = Store(Settings(sys.argv[1], fsync=False)); sys.stdin.read()\n"
         "print(store.add_tree(sys.argv[2], 't'), store.add_text('x', b'x'))"
     )
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, settings.root, source],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.close()
-        child.stdin = None
-    answers = {child.communicate()[0] for child in children}
+    answers = set(at_once(code, settings.root, source))
     assert len(answers) == 1
     assert verify(store, contents=True) == []
     assert sorted(os.listdir(settings.store)) == sorted(answers.pop().split())
 
 
-@pytest.mark.parametrize(("operation", "step"), [("add", 5), ("add_tree", 5)])
-def test_kill_while_adding_leaves_every_valid_path_whole(
-    operation: str, step: int, tmp_path: Path
-) -> None:
-    kills = subprocess.run(
-        [sys.executable, CHILDREN / "kill_everywhere.py", operation, tmp_path, str(step)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(kills.stdout) > 50
+@pytest.mark.parametrize("operation", ["add", "add_tree"])
+def test_kill_while_adding_leaves_every_valid_path_whole(operation: str, kills: "Kills") -> None:
+    assert kills(operation, every=5) > 50
 
 
 # -- disks that refuse
@@ -409,17 +395,9 @@ def test_full_disk_is_an_error_and_leaves_no_half_object(store: Store, settings:
     assert os.listdir(settings.store) == [kept]
 
 
-def ordinary(code: str, *arguments: str) -> str:
-    run = subprocess.run(
-        [sys.executable, CHILDREN / "ordinary.py", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return run.stdout
-
-
-def test_owner_without_privileges_adds_and_replaces(settings: Settings, tmp_path: Path) -> None:
+def test_owner_without_privileges_adds_and_replaces(
+    settings: Settings, tmp_path: Path, as_owner: "AsOwner"
+) -> None:
     source = tree(tmp_path / "source")
     code = (
         "import os, sys; from envtool.machine.store import *; from envtool.machine.settings import"
@@ -432,11 +410,11 @@ def test_owner_without_privileges_adds_and_replaces(settings: Settings, tmp_path
         "store.place(again, other, canonical=False)\n"
         "print(os.listdir(store.physical(other)), len(verify(store, contents=True)))"
     )
-    assert ordinary(code, settings.root, source) == "['new'] 2\n"
+    assert as_owner(code, settings.root, source) == "['new'] 2\n"
 
 
 def test_read_only_root_can_be_read_and_says_why_it_cannot_be_written(
-    store: Store, settings: Settings
+    store: Store, settings: Settings, as_owner: "AsOwner"
 ) -> None:
     path = store.add_text("a", b"text")
     store.close()
@@ -451,7 +429,7 @@ def test_read_only_root_can_be_read_and_says_why_it_cannot_be_written(
         "try: store.add_text('b', b'')\n"
         "except StoreError as error: print(error.message, error.hint)"
     )
-    said = ordinary(code, settings.root, path).splitlines()
+    said = as_owner(code, settings.root, path).splitlines()
     assert said[:2] == ["True", "True []"]
     assert "Permission denied" in said[2]
     assert "ENVTOOL_ROOT" in said[2]

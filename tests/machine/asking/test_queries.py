@@ -3,11 +3,11 @@
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from envtool.formats.nix import nar
-from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.asking import queries
 from envtool.machine.collecting.gc import plan
@@ -15,6 +15,9 @@ from envtool.machine.collecting.roots import Root
 from envtool.machine.database import PathInfo
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
+
+if TYPE_CHECKING:
+    from machine.conftest import Realised
 
 
 def random_graph(store: Store, count: int, seed: int) -> list[StorePath]:
@@ -114,22 +117,9 @@ def test_references_hold_the_path_itself(store: Store) -> None:
     assert queries.between(store.database, info.path, info.path) == {}
 
 
-def realised(store: Store, name: str, *inputs: StorePath) -> tuple[StorePath, StorePath]:
-    """Add a derivation and its output; return both paths."""
-    bare = Derivation(name, {"out": Output(None)}, {}, frozenset(inputs), "x", "b", (), {})
-    built = with_output_paths(bare, lambda _: "")
-    drv = store.add_derivations([built])[0]
-    temporary = store.scratch(name)
-    Path(temporary).write_text(name)
-    nar_hash, size = nar.hash_path(temporary)
-    store.place(temporary, built.output_path(), canonical=False)
-    store.register([PathInfo(built.output_path(), nar_hash, size, frozenset(), deriver=drv)])
-    return drv, built.output_path()
-
-
-def test_keepers_are_whose_root_the_collector_obeys(store: Store) -> None:
+def test_keepers_are_whose_root_the_collector_obeys(store: Store, realised: "Realised") -> None:
     source = store.add_text("source", b"")
-    drv, output = realised(store, "made", source)
+    drv, output = realised("made", source)
     user = store.add_text("user", b"", [output])
     for path in (source, drv, output, user):
         kept_by = queries.keepers(store.database, path)

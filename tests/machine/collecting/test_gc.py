@@ -3,23 +3,22 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from envtool.errors import StoreError
-from envtool.formats.nix import nar
-from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath, make_text
 from envtool.machine import locks
 from envtool.machine.collecting.gc import GcPlan, collect, plan
 from envtool.machine.collecting.roots import Root, add_indirect, find_roots
-from envtool.machine.database import PathInfo
 from envtool.machine.mending.verify import verify
 from envtool.machine.profile import Profile
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 
-CHILDREN = Path(__file__).parent.parent / "children"
+if TYPE_CHECKING:
+    from machine.conftest import AsOwner, Kills, Realised
 
 
 def root(path: StorePath) -> Root:
@@ -33,19 +32,6 @@ def dead(planned: GcPlan) -> list[StorePath]:
 def keep(settings: Settings, path: StorePath, name: str = "kept") -> None:
     os.makedirs(settings.gcroots, exist_ok=True)
     os.symlink(f"{settings.store}/{path}", f"{settings.gcroots}/{name}")
-
-
-def realised(store: Store, name: str, *inputs: StorePath) -> tuple[StorePath, StorePath]:
-    """Add a derivation and an output of it; return both paths."""
-    bare = Derivation(name, {"out": Output(None)}, {}, frozenset(inputs), "x", "b", (), {})
-    built = with_output_paths(bare, lambda _: "")
-    drv = store.add_derivations([built])[0]
-    temporary = store.scratch(name)
-    Path(temporary).write_text(name)
-    nar_hash, size = nar.hash_path(temporary)
-    store.place(temporary, built.output_path(), canonical=False)
-    store.register([PathInfo(built.output_path(), nar_hash, size, frozenset(), deriver=drv)])
-    return drv, built.output_path()
 
 
 # -- planning
@@ -68,15 +54,19 @@ def test_dead_paths_are_listed_referrers_first(store: Store) -> None:
     assert dead(plan(store, [])) == [b, c, a]
 
 
-def test_derivation_of_a_live_output_lives_with_its_inputs(store: Store) -> None:
+def test_derivation_of_a_live_output_lives_with_its_inputs(
+    store: Store, realised: "Realised"
+) -> None:
     source = store.add_text("source", b"")
-    drv, output = realised(store, "thing", source)
+    drv, output = realised("thing", source)
     assert dead(plan(store, [root(output)])) == []
     assert set(dead(plan(store, [root(output)], keep_derivations=False))) == {drv, source}
 
 
-def test_output_of_a_live_derivation_dies_unless_it_is_kept(store: Store) -> None:
-    drv, output = realised(store, "thing")
+def test_output_of_a_live_derivation_dies_unless_it_is_kept(
+    store: Store, realised: "Realised"
+) -> None:
+    drv, output = realised("thing")
     assert dead(plan(store, [root(drv)])) == [output]
     assert dead(plan(store, [root(drv)], keep_outputs=True)) == []
 
@@ -214,7 +204,7 @@ def test_process_that_keeps_collectors_away_cannot_collect(store: Store) -> None
 
 
 def test_owner_without_privileges_collects_read_only_objects(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, as_owner: "AsOwner"
 ) -> None:
     (tmp_path / "source" / "sub").mkdir(parents=True)
     (tmp_path / "source" / "sub" / "file").write_text("x")
@@ -224,20 +214,8 @@ def test_owner_without_privileges_collects_read_only_objects(
         "store = Store(Settings(sys.argv[2], fsync=False)); store.add_tree(sys.argv[3], 't')\n"
         "collect(store); print(os.listdir(store.settings.store))"
     )
-    run = subprocess.run(
-        [sys.executable, CHILDREN / "ordinary.py", code, settings.root, tmp_path / "source"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout == "[]\n"
+    assert as_owner(code, settings.root, tmp_path / "source") == "[]\n"
 
 
-def test_kill_while_collecting_leaves_every_valid_path_whole(tmp_path: Path) -> None:
-    kills = subprocess.run(
-        [sys.executable, CHILDREN / "kill_everywhere.py", "collect", tmp_path, "17"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(kills.stdout) > 50
+def test_kill_while_collecting_leaves_every_valid_path_whole(kills: "Kills") -> None:
+    assert kills("collect", every=17) > 50

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,7 +21,9 @@ from envtool.machine.locks import file_lock
 from envtool.machine.settings import Settings
 from envtool.machine.store import Store
 
-CHILDREN = Path(__file__).parent.parent / "children"
+if TYPE_CHECKING:
+    from machine.conftest import AsOwner
+
 
 ASKING = "with store.using(): store.is_valid(StorePath(sys.argv[2])); wait()"
 
@@ -215,7 +218,9 @@ def test_hidden_and_half_written_entries_are_passed_over(settings: Settings) -> 
     assert found == [(f"{settings.temproots}/77", make_text("whole", b""))]
 
 
-def test_file_that_cannot_be_read_stops_the_collector(settings: Settings) -> None:
+def test_file_that_cannot_be_read_stops_the_collector(
+    settings: Settings, as_owner: "AsOwner"
+) -> None:
     code = (
         "import os, sys; from envtool.machine.store import *\n"
         "from envtool.machine.collecting.gc import collect\n"
@@ -225,13 +230,10 @@ def test_file_that_cannot_be_read_stops_the_collector(settings: Settings) -> Non
         "try: collect(Store(settings))\n"
         "except StoreError as error: print(error.message)"
     )
-    said = subprocess.run(
-        [sys.executable, CHILDREN / "ordinary.py", code, settings.root],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert said == f"cannot look for GC roots in {settings.temproots}/5: Permission denied\n"
+    assert (
+        as_owner(code, settings.root)
+        == f"cannot look for GC roots in {settings.temproots}/5: Permission denied\n"
+    )
 
 
 # -- where none can be written

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from envtool.machine.settings import Settings
 from envtool.machine.store import Store, Text, output_paths
 from envtool.reporting import SilentReporter
 from envtool.values import replace
+
+if TYPE_CHECKING:
+    from machine.conftest import Kills
 
 
 def derivation(name: str, *sources: StorePath) -> Derivation:
@@ -366,10 +370,5 @@ def nix(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_killed_at_any_line_it_leaves_what_the_next_one_makes_whole(tmp_path: Path) -> None:
-    child = Path(__file__).parent.parent / "children/kill_recovery.py"
-    done = subprocess.run(
-        [sys.executable, child, tmp_path], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 100
+def test_killed_at_any_line_it_leaves_what_the_next_one_makes_whole(kills: "Kills") -> None:
+    assert kills("rebuild") > 100

@@ -4,10 +4,9 @@ import os
 import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,7 +22,8 @@ from envtool.machine.store import Store, Text
 from envtool.reporting import SilentReporter, Step
 from envtool.values import replace
 
-CHILDREN = Path(__file__).parent.parent / "children"
+if TYPE_CHECKING:
+    from machine.conftest import AsOwner
 
 
 def kinds(store: Store, *, contents: bool = True) -> set[tuple[str, str]]:
@@ -147,7 +147,7 @@ def test_object_that_holds_a_fifo_cannot_be_read_and_nobody_waits(
     assert one(store).kind == "unreadable"
 
 
-def test_file_that_may_not_be_read_is_unreadable(settings: Settings) -> None:
+def test_file_that_may_not_be_read_is_unreadable(settings: Settings, as_owner: "AsOwner") -> None:
     code = (
         "import os, sys; from envtool.machine.store import Store; from envtool.machine.settings"
         " import Settings; from envtool.machine.mending.verify import verify\n"
@@ -156,13 +156,7 @@ def test_file_that_may_not_be_read_is_unreadable(settings: Settings) -> None:
         "print([problem.kind for problem in verify(store, contents=True)])\n"
     )
     os.makedirs(settings.root)
-    run = subprocess.run(
-        [sys.executable, CHILDREN / "ordinary.py", code, settings.root],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout == "['unreadable']\n"
+    assert as_owner(code, settings.root) == "['unreadable']\n"
 
 
 def test_only_the_paths_asked_for_are_read(store: Store, settings: Settings) -> None:

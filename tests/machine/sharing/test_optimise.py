@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,6 +27,9 @@ from envtool.machine.sharing.optimise import Optimised, optimise, optimise_added
 from envtool.machine.store import Store
 from envtool.reporting import SilentReporter
 from envtool.values import replace
+
+if TYPE_CHECKING:
+    from machine.conftest import Kills
 
 CHILDREN = Path(__file__).parent.parent / "children"
 SAME = b"the same\n" * 1000
@@ -303,15 +307,8 @@ def test_a_read_only_store_is_an_error_that_says_so(store: Store, tmp_path: Path
 # -- killed, and beside others
 
 
-def test_a_run_killed_at_any_line_leaves_all_valid(tmp_path: Path) -> None:
-    killed = subprocess.run(
-        [sys.executable, CHILDREN / "kill_optimise.py", tmp_path / "root", "7"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert killed.returncode == 0, killed.stderr
-    assert int(killed.stdout) > 10
+def test_a_run_killed_at_any_line_leaves_all_valid(kills: "Kills") -> None:
+    assert kills("optimise", every=7) > 10
 
 
 def test_four_runs_and_an_adder_at_once_leave_all_valid(store: Store, tmp_path: Path) -> None:
