@@ -1,4 +1,4 @@
-"""`store optimise`, and sharing while an object is made: with real files, processes and Nix."""
+"""`store optimise`: with real files, processes and Nix."""
 
 import errno
 import os
@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fixtures.objects import LARGE, SAME, add, inode, modes
 
 from envtool.errors import StoreError
 from envtool.formats.nix import nar
-from envtool.formats.nix.derivation import Derivation, Output, with_output_paths
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.mending.verify import verify
-from envtool.machine.metadata import canonicalise, delete_tree
+from envtool.machine.metadata import delete_tree
 from envtool.machine.settings import Settings
 from envtool.machine.sharing.links import LINKS, drop_unused_links, unused_links
-from envtool.machine.sharing.older import older_versions
 from envtool.machine.sharing.opened import Opened
 from envtool.machine.sharing.optimise import Optimised, optimise, optimise_added
 from envtool.machine.store import Store
@@ -32,54 +31,10 @@ if TYPE_CHECKING:
     from machine.conftest import Kills
 
 CHILDREN = Path(__file__).parent.parent / "children"
-SAME = b"the same\n" * 1000
-LARGE = bytes(range(256)) * 2048
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    """Give a store whose objects share nothing by themselves."""
-    with Store(replace(settings, optimise=False)) as store:
-        yield store
-
-
-def add(store: Store, tmp_path: Path, name: str, **files: bytes | str) -> StorePath:
-    """Add a folder with these files (bytes) and symlinks (str); `x_…` is executable."""
-    source = tmp_path / "sources" / name
-    for place, content in files.items():
-        path = source / place.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            path.symlink_to(content)
-        else:
-            path.write_bytes(content)
-            path.chmod(0o755 if path.name.startswith("x_") else 0o644)
-    return store.add_tree(str(source), name)
-
-
-def derivation(name: str) -> Derivation:
-    bare = Derivation(name, {"out": Output(None)}, {}, frozenset(), "x86_64-linux", "/b", (), {})
-    return with_output_paths(bare, lambda _: "")
-
-
-def inode(store: Store, path: StorePath, name: str) -> int:
-    return os.lstat(f"{store.physical(path)}/{name}").st_ino
 
 
 def run(store: Store, *, dry_run: bool = False) -> Optimised:
     return optimise(store, SilentReporter(), dry_run=dry_run)
-
-
-def modes(top: str) -> dict[str, tuple[int, float]]:
-    """Return mode and time of every folder and file; links have no mode."""
-    found = {}
-    for folder, folders, files in os.walk(top):
-        for name in [".", *folders, *files]:
-            path = f"{folder}/{name}"
-            status = os.lstat(path)
-            mode = 0 if stat.S_ISLNK(status.st_mode) else stat.S_IMODE(status.st_mode)
-            found[path] = (mode, status.st_mtime)
-    return found
 
 
 # -- the whole store
@@ -365,31 +320,7 @@ def test_a_store_without_links_has_no_unused_ones(store: Store) -> None:
     assert drop_unused_links(store.settings.store) == (0, 0)
 
 
-# -- sharing while an object is made
-
-
-@pytest.fixture
-def sharing(settings: Settings) -> Iterator[Store]:
-    """Give a store as it is by default."""
-    with Store(settings) as store:
-        yield store
-
-
-def test_an_added_tree_shares_files_with_one_of_its_name(sharing: Store, tmp_path: Path) -> None:
-    one = add(sharing, tmp_path, "data", a=SAME, sub__b=LARGE * 5, x_c=b"x", link="a")
-    shutil.rmtree(tmp_path / "sources")
-    two = add(sharing, tmp_path, "data", a=SAME, sub__b=LARGE * 5, x_c=b"y", link="a", new=b"n")
-    assert inode(sharing, one, "a") == inode(sharing, two, "a")
-    assert inode(sharing, one, "sub/b") == inode(sharing, two, "sub/b")
-    assert inode(sharing, one, "x_c") != inode(sharing, two, "x_c")
-    assert verify(sharing, contents=True) == []
-    assert set(modes(sharing.physical(two)).values()) == {(0o555, 1), (0o444, 1), (0, 1)}
-
-
-def test_sharing_that_is_turned_off_shares_nothing(store: Store, tmp_path: Path) -> None:
-    one = add(store, tmp_path, "data", a=SAME)
-    two = add(store, tmp_path, "data", a=SAME, b=b"")
-    assert inode(store, one, "a") != inode(store, two, "a")
+# -- what is added
 
 
 def test_what_is_added_shares_with_everything_when_asked_to(
@@ -422,90 +353,6 @@ def test_only_the_named_paths_are_optimised(store: Store, tmp_path: Path) -> Non
     assert (done.files, done.saved) == (1, len(SAME))
     inodes = [inode(store, path, "a") for path in paths]
     assert inodes[0] == inodes[1] != inodes[2]
-
-
-def test_a_damaged_file_is_not_shared(sharing: Store, tmp_path: Path) -> None:
-    one = add(sharing, tmp_path, "data", a=SAME)
-    damaged = Path(sharing.physical(one), "a")
-    damaged.chmod(0o644)
-    damaged.write_bytes(SAME[::-1])
-    os.utime(damaged, (1, 1))
-    damaged.chmod(0o444)
-    two = add(sharing, tmp_path, "data", b=b"")
-    assert Path(sharing.physical(two), "a").read_bytes() == SAME
-
-
-def test_the_executable_bit_keeps_versions_apart(sharing: Store, tmp_path: Path) -> None:
-    one = add(sharing, tmp_path, "data", a=SAME)
-    (tmp_path / "sources/data/a").chmod(0o755)
-    two = sharing.add_tree(str(tmp_path / "sources/data"), "data")
-    assert inode(sharing, one, "a") != inode(sharing, two, "a")
-    assert verify(sharing, contents=True) == []
-
-
-def test_the_latest_of_the_name_comes_before_other_versions(sharing: Store, tmp_path: Path) -> None:
-    exact = add(sharing, tmp_path, "demo-1.0", a=b"1")
-    older = add(sharing, tmp_path, "demo-0.9", a=b"2")
-    newer = add(sharing, tmp_path, "demo-1.1", a=b"3")
-    sharing.add_derivations([derivation("demo-2.0")])
-    add(sharing, tmp_path, "demo", a=b"4")
-    add(sharing, tmp_path, "other-1.0", a=b"5")
-    found = older_versions(
-        sharing.settings, sharing.database, ["demo-1.0", "demo-3", "unknown-1", "unknown"]
-    )
-    assert found == {
-        "demo-1.0": sharing.physical(exact),
-        "demo-3": sharing.physical(newer),
-    }
-    assert older != newer
-
-
-def test_unlike_things_in_one_place_are_copied(sharing: Store, tmp_path: Path) -> None:
-    older = add(sharing, tmp_path, "data", file__in=b"", folder=b"a file", link="plain", plain=b"p")
-    tree = tmp_path / "tree"
-    (tree / "folder").mkdir(parents=True)
-    (tree / "folder" / "inner").write_text("inner")
-    (tree / "file").write_text("file")
-    (tree / "link").write_text("p")
-    (tree / "plain").write_text("p")
-    newer = Path(sharing.physical(sharing.add_tree(str(tree), "data")))
-    assert os.path.samefile(newer / "plain", f"{sharing.physical(older)}/plain")
-    assert not (newer / "link").is_symlink()
-    assert (newer / "folder" / "inner").read_text() == "inner"
-    assert verify(sharing, contents=True) == []
-
-
-# -- nothing changes a file that has other names
-
-
-def test_canonicalising_a_tree_does_not_touch_a_file_of_the_store(
-    store: Store, tmp_path: Path
-) -> None:
-    one = add(store, tmp_path, "one", a=SAME, x_b=SAME)
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    for name in ("a", "x_b"):
-        os.link(f"{store.physical(one)}/{name}", tree / name)
-    before = {name: os.stat(tree / name).st_ctime_ns for name in ("a", "x_b")}
-    canonicalise(str(tree))
-    assert {name: os.stat(tree / name).st_ctime_ns for name in before} == before
-    assert verify(store, contents=True) == []
-    delete_tree(str(tree))
-
-
-def test_canonicalising_a_link_to_a_users_file_copies_it(tmp_path: Path) -> None:
-    outside, tree = tmp_path / "outside", tmp_path / "tree"
-    outside.write_bytes(SAME)
-    outside.chmod(0o640)
-    tree.mkdir()
-    os.link(outside, tree / "a")
-    os.link(outside, tree / "b")
-    canonicalise(str(tree))
-    assert stat.S_IMODE(outside.stat().st_mode) == 0o640
-    assert outside.stat().st_nlink == 1
-    assert {path.read_bytes() for path in tree.iterdir()} == {SAME}
-    assert sorted(modes(str(tree)).values()) == [(0o444, 1), (0o444, 1), (0o555, 1)]
-    delete_tree(str(tree))
 
 
 # -- the real Nix
