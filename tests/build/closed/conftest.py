@@ -1,9 +1,10 @@
 """Debian's interpreter for Python 3.11, realised once from the host's mirror of Debian."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -93,6 +94,26 @@ def pinned(tmp_path_factory: pytest.TempPathFactory) -> ClosedPython:
     with Fetcher(offline=False) as fetcher:
         archive = open_archive(Settings(root=str(root)), fetcher)
         return pin_interpreter(archive, "==3.11.*", ["bookworm"])
+
+
+class Unpacked(Protocol):
+    """Make an unpacked .deb whose files hold their own places, and return where it lies."""
+
+    def __call__(self, name: str, *places: str, links: Mapping[str, str] | None = None) -> str: ...
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Unpacked:
+    def make(name: str, *places: str, links: Mapping[str, str] | None = None) -> str:
+        for place in (*places, *(links or ())):
+            (tmp_path / name / place).parent.mkdir(parents=True, exist_ok=True)
+        for place in places:
+            (tmp_path / name / place).write_text(place)
+        for place, target in (links or {}).items():
+            (tmp_path / name / place).symlink_to(target)
+        return str(tmp_path / name)
+
+    return make
 
 
 def settings(root: Path) -> Settings:

@@ -1,26 +1,19 @@
 """Data of libraries' packages, joined beside the libraries."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envtool.build.closed.data import join_data, pointers
 
-
-def tree(folder: Path, *places: str, links: dict[str, str] | None = None) -> str:
-    """Make an unpacked package whose files hold their own places."""
-    for place in places:
-        path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(place)
-    for place, target in (links or {}).items():
-        path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(target)
-    return str(folder)
+if TYPE_CHECKING:
+    from build.closed.conftest import Unpacked
 
 
-def test_data_is_joined_and_what_administers_stays_behind(tmp_path: Path) -> None:
-    one = tree(
-        tmp_path / "one",
+def test_data_is_joined_and_what_administers_stays_behind(
+    tmp_path: Path, unpacked: "Unpacked"
+) -> None:
+    one = unpacked(
+        "one",
         "usr/share/one/data",
         "usr/share/doc/one/copyright",
         "usr/lib/one/table",
@@ -36,7 +29,7 @@ def test_data_is_joined_and_what_administers_stays_behind(tmp_path: Path) -> Non
             "etc/gone": "/var/lib/one",
         },
     )
-    two = tree(tmp_path / "two", "usr/share/one/more")
+    two = unpacked("two", "usr/share/one/more")
     target = tmp_path / "out"
     join_data([one, two], str(target))
     found = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
@@ -51,12 +44,14 @@ def test_data_is_joined_and_what_administers_stays_behind(tmp_path: Path) -> Non
     assert (target / "usr/share/misc/absolute").readlink() == Path("../../lib/one/table")
 
 
-def test_fonts_get_settings_that_hold_wherever_they_lie(tmp_path: Path) -> None:
+def test_fonts_get_settings_that_hold_wherever_they_lie(
+    tmp_path: Path, unpacked: "Unpacked"
+) -> None:
     available = "usr/share/fontconfig/conf.avail"
     names = ("10-hinting-full.conf", "45-latin.conf", "70-no-bitmaps.conf")
-    settings = tree(tmp_path / "one", "etc/fonts/fonts.conf", *(f"{available}/{x}" for x in names))
+    settings = unpacked("one", "etc/fonts/fonts.conf", *(f"{available}/{x}" for x in names))
     target = tmp_path / "out"
-    join_data([settings, tree(tmp_path / "two", "usr/share/fonts/a.ttf")], str(target))
+    join_data([settings, unpacked("two", "usr/share/fonts/a.ttf")], str(target))
     assert [path.name for path in (target / "etc/fonts/conf.d").iterdir()] == ["45-latin.conf"]
     assert (target / "etc/fonts/conf.d/45-latin.conf").read_text() == f"{available}/45-latin.conf"
     assert (
@@ -65,9 +60,11 @@ def test_fonts_get_settings_that_hold_wherever_they_lie(tmp_path: Path) -> None:
     )
 
 
-def test_variables_point_to_the_first_tree_that_has_something(tmp_path: Path) -> None:
-    one = tree(tmp_path / "one", "usr/share/misc/magic.mgc")
-    two = tree(tmp_path / "two", "usr/share/zoneinfo/UTC", "usr/share/misc/magic.mgc")
+def test_variables_point_to_the_first_tree_that_has_something(
+    tmp_path: Path, unpacked: "Unpacked"
+) -> None:
+    one = unpacked("one", "usr/share/misc/magic.mgc")
+    two = unpacked("two", "usr/share/zoneinfo/UTC", "usr/share/misc/magic.mgc")
     coders = tmp_path / "one/lib/ImageMagick-7.1/modules-Q16/coders"
     coders.mkdir(parents=True)
     assert list(pointers([one, two], "x86_64-linux-gnu")) == [

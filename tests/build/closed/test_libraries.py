@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,22 +12,12 @@ from envtool.build.closed.libraries import join_libraries
 from envtool.errors import BuildError
 from envtool.sources.elf import dynamic
 
+if TYPE_CHECKING:
+    from build.closed.conftest import Unpacked
+
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the libraries")
 MULTIARCH = "x86_64-linux-gnu"
 LIB = f"usr/lib/{MULTIARCH}"
-
-
-def tree(folder: Path, *places: str, links: dict[str, str] | None = None) -> str:
-    """Make an unpacked package whose files hold their own places."""
-    for place in places:
-        path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(place)
-    for place, target in (links or {}).items():
-        path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(target)
-    return str(folder)
 
 
 def joined(target: Path) -> dict[str, str]:
@@ -41,9 +32,9 @@ def joined(target: Path) -> dict[str, str]:
     return found
 
 
-def test_libraries_of_all_packages_lie_in_one_folder(tmp_path: Path) -> None:
-    one = tree(
-        tmp_path / "one",
+def test_libraries_of_all_packages_lie_in_one_folder(tmp_path: Path, unpacked: "Unpacked") -> None:
+    one = unpacked(
+        "one",
         f"{LIB}/libone.so.1.2",
         f"{LIB}/libone.a",
         f"{LIB}/pkgconfig/one.pc",
@@ -52,8 +43,8 @@ def test_libraries_of_all_packages_lie_in_one_folder(tmp_path: Path) -> None:
         "usr/bin/one",
         links={f"{LIB}/libone.so.1": "libone.so.1.2", f"{LIB}/alt.so.1": "/etc/alternatives/x"},
     )
-    two = tree(
-        tmp_path / "two",
+    two = unpacked(
+        "two",
         f"lib/{MULTIARCH}/libtwo.so.2",
         "usr/lib/libthree.so.3",
         "usr/lib/other/libfour.so.4",
@@ -71,8 +62,10 @@ def test_libraries_of_all_packages_lie_in_one_folder(tmp_path: Path) -> None:
     assert shared.st_ino == os.stat(f"{two}/lib/{MULTIARCH}/libtwo.so.2").st_ino
 
 
-def test_two_packages_with_different_files_at_one_place_are_refused(tmp_path: Path) -> None:
-    trees = [tree(tmp_path / name, f"{LIB}/libone.so.1") for name in ("one", "two")]
+def test_two_packages_with_different_files_at_one_place_are_refused(
+    tmp_path: Path, unpacked: "Unpacked"
+) -> None:
+    trees = [unpacked(name, f"{LIB}/libone.so.1") for name in ("one", "two")]
     join_libraries(trees, str(tmp_path / "same"), MULTIARCH)
     (tmp_path / "two" / LIB / "libone.so.1").write_text("another")
     with pytest.raises(BuildError, match=r"different libraries libone\.so\.1"):
