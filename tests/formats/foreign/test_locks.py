@@ -12,6 +12,7 @@ import uv
 from envtool.errors import DeclarationError
 from envtool.formats.foreign import locks, poetry
 
+VECTORS = Path(__file__).parent / "vectors"
 POETRY = """\
 [[package]]
 name = "requests"
@@ -75,41 +76,8 @@ def test_uvs_own_lock(tmp_path: Path, index: object, make_wheel: Callable[..., P
     assert carried.left == ()
 
 
-UV_LOCK = """\
-version = 1
-requires-python = ">=3.11"
-
-[[package]]
-name = "click"
-version = "8.1.7"
-source = { git = "https://code.invalid/click?tag=8.1.7#874ca2bc" }
-
-[[package]]
-name = "lib"
-version = "1"
-source = { directory = "lib" }
-
-[[package]]
-name = "local"
-version = "1"
-source = { path = "local-1-py3-none-any.whl" }
-
-[[package]]
-name = "study"
-version = "0.1.0"
-source = { virtual = "." }
-dependencies = [{ name = "click" }, { name = "lib" }, { name = "local" }]
-
-[package.optional-dependencies]
-plot = [{ name = "matplotlib" }]
-
-[package.dev-dependencies]
-dev = [{ name = "pytest" }, { name = "ruff" }]
-"""
-
-
 def test_uvs_lock_with_what_does_not_come_from_an_index() -> None:
-    carried = locks.parse_uv_lock(UV_LOCK)
+    carried = locks.parse_uv_lock((VECTORS / "uv.lock").read_text())
     assert carried.requirements == ("click @ git+https://code.invalid/click@874ca2bc",)
     assert carried.projects == (("lib", False),)
     assert carried.left == (
