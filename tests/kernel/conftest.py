@@ -1,11 +1,13 @@
 """Real environments with real kernels, in one root that all tests of a run share."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import nbformat as untyped
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
@@ -15,6 +17,7 @@ from envtool.machine.project import Project
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
+nbformat: Any = untyped
 LIMIT = 60
 """Seconds that a kernel may take for one answer; only a broken one takes longer."""
 
@@ -48,6 +51,11 @@ class Session:
         assert content["status"] == "ok", content
         return text.replace("\r\n", "\n")
 
+    def restart(self) -> None:
+        """Do what "Restart Kernel" of a client does; on return it is ready again."""
+        self.manager.restart_kernel(now=True)
+        self.client.wait_for_ready(timeout=LIMIT)
+
     def end(self) -> None:
         """Leave nothing behind."""
         self.client.stop_channels()
@@ -59,6 +67,18 @@ class Start(Protocol):
     """Start the kernel of a kernelspec; it ends with the test."""
 
     def __call__(self, name: str) -> Session: ...
+
+
+class WriteNotebook(Protocol):
+    """Write a notebook of code cells, by its path below the test's folder; return where it is."""
+
+    def __call__(self, path: str | Path, *cells: str, **metadata: Any) -> Path: ...
+
+
+class OpenInLab(Protocol):
+    """Start the generic kernel as Jupyter Server does for a notebook that is opened."""
+
+    def __call__(self, path: Path) -> Session: ...
 
 
 class Declare(Protocol):
@@ -114,6 +134,35 @@ def start(jupyter: Path, tmp_path: Path) -> Iterator[Start]:
     yield begin
     for session in sessions:
         session.end()
+
+
+@pytest.fixture
+def generic(workspace: Workspace, jupyter: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of the generic kernelspec, in a session that VS Code knows nothing of."""
+    for name in [name for name in os.environ if name.startswith(("VSCODE_", "JPY_"))]:
+        monkeypatch.delenv(name)
+    return kernelspec.install_generic(workspace).name
+
+
+@pytest.fixture
+def open_in_lab(monkeypatch: pytest.MonkeyPatch, start: Start, generic: str) -> OpenInLab:
+    def begin(path: Path) -> Session:
+        monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+        return start(generic)
+
+    return begin
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> WriteNotebook:
+    def write(path: str | Path, *cells: str, **metadata: Any) -> Path:
+        made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        place = tmp_path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=metadata), place)
+        return place
+
+    return write
 
 
 @pytest.fixture

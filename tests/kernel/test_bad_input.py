@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,46 +25,26 @@ from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from kernel.conftest import Declare, Session, Start  # noqa: TID251 - tests/kernel, not kernel/
+    from kernel.conftest import (  # noqa: TID251 - tests/kernel, not kernel/
+        Declare,
+        OpenInLab,
+        Start,
+        WriteNotebook,
+    )
 
 nbformat: Any = untyped
 LIMIT = 60
 BLOCK = '# /// script\n# dependencies = ["{}"]\n# ///\n'
 CODE = "import sys; from envtool.kernel.launcher import main; sys.exit(main())"
-Open = Callable[[Path], "Session"]
-
-
-@pytest.fixture
-def open_in_lab(
-    workspace: Workspace, jupyter: Path, monkeypatch: pytest.MonkeyPatch, start: "Start"
-) -> Open:
-    """Start the generic kernel as Jupyter Server does for a notebook that is opened."""
-    assert jupyter
-    for name in [name for name in os.environ if name.startswith(("VSCODE_", "JPY_"))]:
-        monkeypatch.delenv(name)
-    generic = kernelspec.install_generic(workspace).name
-
-    def begin(path: Path) -> "Session":
-        monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-        return start(generic)
-
-    return begin
-
-
-def notebook(path: Path, *cells: str, **metadata: Any) -> Path:
-    """Write a notebook of code cells."""
-    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=metadata), path)
-    return path
 
 
 # Notebooks
 
 
 def test_a_notebook_without_metadata_runs_in_what_its_cell_declares(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "bare.ipynb", BLOCK.format("tomli"))
+    path = notebook("bare.ipynb", BLOCK.format("tomli"))
     told = json.loads(path.read_text())
     del told["metadata"]
     path.write_text(json.dumps(told))
@@ -73,9 +52,11 @@ def test_a_notebook_without_metadata_runs_in_what_its_cell_declares(
     assert open_in_lab(path).printed("import tomli; print(tomli.__name__)") == "tomli\n"
 
 
-def test_an_unknown_key_is_told_with_its_place(open_in_lab: Open, tmp_path: Path) -> None:
+def test_an_unknown_key_is_told_with_its_place(
+    open_in_lab: "OpenInLab", notebook: "WriteNotebook"
+) -> None:
     own = {"declaration": {"dependecies": ["tomli"]}}
-    path = notebook(tmp_path / "key.ipynb", "1", envtool=own)
+    path = notebook("key.ipynb", "1", envtool=own)
     content, _ = open_in_lab(path).run("1")
     assert content["ename"] == "DeclarationError"
     assert "dependecies" in content["evalue"]
@@ -119,9 +100,9 @@ def test_a_notebook_of_a_million_cells_is_read_in_bounded_time_and_memory(
 
 
 def test_a_lock_of_another_declaration_decides_nothing(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "moved.ipynb", BLOCK.format("six"))
+    path = notebook("moved.ipynb", BLOCK.format("six"))
     project = open_project("/", file=str(path))
     workspace.lock(project)
     old = json.loads(path.read_text())["metadata"]
@@ -130,15 +111,14 @@ def test_a_lock_of_another_declaration_decides_nothing(
     content, _ = kernel.run("1")
     assert "no lock pins what it requires" in content["evalue"]
     workspace.allow(project)
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=LIMIT)
+    kernel.restart()
     assert kernel.printed("import tomli; print(tomli.__name__)") == "tomli\n"
 
 
 def test_a_lock_of_another_platform_is_told_and_what_to_do(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "foreign.ipynb", BLOCK.format("debugpy"))
+    path = notebook("foreign.ipynb", BLOCK.format("debugpy"))
     project = open_project("/", file=str(path))
     lock, _ = workspace.lock(project)
     packages = [
@@ -160,8 +140,10 @@ def test_a_lock_of_another_platform_is_told_and_what_to_do(
     assert "has nothing that fits: its wheels are for macosx" in content["evalue"]
 
 
-def test_a_lock_that_is_damaged_is_told(open_in_lab: Open, tmp_path: Path) -> None:
-    path = notebook(tmp_path / "damaged.ipynb", BLOCK.format("six"), envtool={"lock": ["no lock"]})
+def test_a_lock_that_is_damaged_is_told(
+    open_in_lab: "OpenInLab", notebook: "WriteNotebook"
+) -> None:
+    path = notebook("damaged.ipynb", BLOCK.format("six"), envtool={"lock": ["no lock"]})
     content, _ = open_in_lab(path).run("1")
     assert content["ename"] == "KernelError"
     assert "no lock pins what it requires" in content["evalue"]
@@ -215,8 +197,7 @@ def test_a_store_deleted_under_a_running_kernel_is_made_again_by_a_restart(
     assert kernel.printed("print(iniconfig.__name__)") == "iniconfig\n"
     assert kernel.run("import ipykernel.gui.gtk3embed")[0]["ename"] == "ModuleNotFoundError"
     assert kernel.run("%envtool status")[0]["status"] == "ok"
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=LIMIT)
+    kernel.restart()
     assert kernel.printed("import iniconfig; print(iniconfig.__name__)") == "iniconfig\n"
 
 
@@ -242,9 +223,9 @@ def test_where_no_connection_file_can_be_written_a_cell_tells_it(
 
 
 def test_a_run_that_can_write_no_connection_file_says_so(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "run.ipynb", BLOCK.format("tomli"))
+    path = notebook("run.ipynb", BLOCK.format("tomli"))
     project = open_project("/", file=str(path))
     workspace.switch(project)
     monkeypatch.setattr(tempfile, "tempdir", "/proc")

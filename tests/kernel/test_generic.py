@@ -12,45 +12,22 @@ from typing import TYPE_CHECKING, Any
 import nbformat as untyped
 import pytest
 
-from envtool.kernel.specs import kernelspec
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from kernel.conftest import Declare, Session, Start  # noqa: TID251 - tests/kernel, not kernel/
+    from kernel.conftest import (  # noqa: TID251 - tests/kernel, not kernel/
+        Declare,
+        OpenInLab,
+        Session,
+        Start,
+        WriteNotebook,
+    )
 
 LIMIT = 60
 nbformat: Any = untyped
 BLOCK = '# /// script\n# dependencies = ["{}"]\n# ///\n'
-Open = Callable[[Path], "Session"]
 WHERE = "import os; print(os.environ['ENVTOOL_DECLARATION'])"
-
-
-@pytest.fixture
-def generic(workspace: Workspace, jupyter: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of the generic kernelspec, in a session that VS Code knows nothing of."""
-    for name in [name for name in os.environ if name.startswith(("VSCODE_", "JPY_"))]:
-        monkeypatch.delenv(name)
-    return kernelspec.install_generic(workspace).name
-
-
-def notebook(path: Path, *cells: str) -> Path:
-    """Write a notebook of code cells."""
-    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
-    return path
-
-
-@pytest.fixture
-def open_in_lab(monkeypatch: pytest.MonkeyPatch, start: "Start", generic: str) -> Open:
-    """Start the generic kernel as Jupyter Server does for a notebook that is opened."""
-
-    def begin(path: Path) -> "Session":
-        monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-        return start(generic)
-
-    return begin
 
 
 def allow(workspace: Workspace, path: Path) -> None:
@@ -66,7 +43,7 @@ def test_the_spec_names_no_declaration(generic: str, jupyter: Path) -> None:
 
 
 def test_a_notebook_that_jupyter_names_gets_what_it_declares(
-    workspace: Workspace, declare: "Declare", open_in_lab: Open
+    workspace: Workspace, declare: "Declare", open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
     project = declare("moor", 'dependencies = ["ipykernel"]\n')
     path = notebook(Path(project.folder) / "own.ipynb", BLOCK.format("six"))
@@ -77,7 +54,7 @@ def test_a_notebook_that_jupyter_names_gets_what_it_declares(
 
 
 def test_a_notebook_that_declares_nothing_gets_its_projects_environment(
-    workspace: Workspace, declare: "Declare", open_in_lab: Open
+    workspace: Workspace, declare: "Declare", open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
     project = declare("moor", 'dependencies = ["ipykernel"]\n')
     allow(workspace, Path(project.path))
@@ -93,9 +70,9 @@ def test_without_a_notebook_the_folder_says_which_project(
 
 
 def test_what_declares_nothing_is_told_with_its_place_and_what_does_not_count(
-    open_in_lab: Open, tmp_path: Path
+    open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "deep" / "own.ipynb", "1", BLOCK.format("six"))
+    path = notebook("deep/own.ipynb", "1", BLOCK.format("six"))
     content, _ = open_in_lab(path).run("1")
     assert f"there is no project in {path.parent} or above" in content["evalue"]
     assert f"{path}, cell 2:1: a `# /// script` block counts in the first" in content["evalue"]
@@ -112,23 +89,22 @@ def test_without_a_project_the_first_cell_says_what_it_needs(generic: str, start
 
 
 def test_an_edited_notebook_gets_what_it_declares_now(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "edited.ipynb", BLOCK.format("ipykernel"))
+    path = notebook("edited.ipynb", BLOCK.format("ipykernel"))
     allow(workspace, path)
     kernel = open_in_lab(path)
     has_tomli = "from importlib.util import find_spec; print(find_spec('tomli') is not None)"
     assert kernel.printed(has_tomli) == "False\n"
     notebook(path, BLOCK.format("tomli~=2.0"))
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=LIMIT)
+    kernel.restart()
     assert kernel.printed("import tomli; print(tomli.__name__)") == "tomli\n"
 
 
 def test_a_notebook_that_went_back_stays_there(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", tmp_path: Path, notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "back.ipynb", BLOCK.format("tomli"))
+    path = notebook("back.ipynb", BLOCK.format("tomli"))
     project = open_project(str(tmp_path), file=str(path))
     workspace.switch(project)
     workspace.add(project, ["six"])
@@ -141,9 +117,9 @@ def test_a_notebook_that_went_back_stays_there(
 
 
 def test_what_no_lock_pins_waits_for_consent(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "stranger.ipynb", BLOCK.format("tomli"))
+    path = notebook("stranger.ipynb", BLOCK.format("tomli"))
     kernel = open_in_lab(path)
     content, _ = kernel.run("1")
     assert content["status"] == "error"
@@ -151,15 +127,14 @@ def test_what_no_lock_pins_waits_for_consent(
     assert f"envtool -f {path} allow" in content["evalue"]
     assert workspace.current(open_project("/", file=str(path))) is None
     allow(workspace, path)
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=LIMIT)
+    kernel.restart()
     assert kernel.printed("import tomli; print(tomli.__name__)") == "tomli\n"
 
 
 def test_what_a_lock_pins_is_fetched_unasked(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "pinned.ipynb", BLOCK.format("tomli"))
+    path = notebook("pinned.ipynb", BLOCK.format("tomli"))
     project = open_project("/", file=str(path))
     workspace.lock(project)
     assert open_in_lab(path).printed("import tomli; print(tomli.__name__)") == "tomli\n"
@@ -173,17 +148,21 @@ def test_what_a_lock_pins_is_fetched_unasked(
     ],
 )
 def test_what_would_lead_the_kernel_waits_for_consent(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path, line: str, reason: str
+    workspace: Workspace,
+    open_in_lab: "OpenInLab",
+    line: str,
+    reason: str,
+    notebook: "WriteNotebook",
 ) -> None:
     block = BLOCK.format("tomli").replace("# ///\n", f"# {line}\n# ///\n")
-    path = notebook(tmp_path / "leading.ipynb", block)
+    path = notebook("leading.ipynb", block)
     workspace.lock(open_project("/", file=str(path)))
     content, _ = open_in_lab(path).run("1")
     assert reason in content["evalue"]
 
 
 def test_a_project_to_be_built_waits_for_consent(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", tmp_path: Path, notebook: "WriteNotebook"
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "pyproject.toml").write_text('[project]\nname = "mine"\nversion = "1"\n')
@@ -191,14 +170,14 @@ def test_a_project_to_be_built_waits_for_consent(
         'dependencies = ["ipykernel", "mine"]\n[sources]\nmine = { path = "mine" }\n'
     )
     workspace.lock(open_project(str(tmp_path)))
-    content, _ = open_in_lab(notebook(tmp_path / "plain.ipynb", "1")).run("1")
+    content, _ = open_in_lab(notebook("plain.ipynb", "1")).run("1")
     assert "packages would be built from source: mine" in content["evalue"]
 
 
 def test_what_was_denied_is_not_built(
-    workspace: Workspace, open_in_lab: Open, tmp_path: Path
+    workspace: Workspace, open_in_lab: "OpenInLab", notebook: "WriteNotebook"
 ) -> None:
-    path = notebook(tmp_path / "denied.ipynb", BLOCK.format("tomli"))
+    path = notebook("denied.ipynb", BLOCK.format("tomli"))
     project = open_project("/", file=str(path))
     workspace.lock(project)
     workspace.deny(project)
@@ -218,7 +197,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_notebook_that_is_none_is_told_in_the_cell(
-    open_in_lab: Open, tmp_path: Path, fault: str
+    open_in_lab: "OpenInLab", tmp_path: Path, fault: str
 ) -> None:
     path = tmp_path / "broken.ipynb"
     path.write_text(BROKEN[fault])
@@ -227,8 +206,10 @@ def test_a_notebook_that_is_none_is_told_in_the_cell(
     assert fault in content["evalue"]
 
 
-def test_two_blocks_are_told_in_the_cell(open_in_lab: Open, tmp_path: Path) -> None:
-    path = notebook(tmp_path / "two.ipynb", BLOCK.format("six") + "\n" + BLOCK.format("tomli"))
+def test_two_blocks_are_told_in_the_cell(
+    open_in_lab: "OpenInLab", notebook: "WriteNotebook"
+) -> None:
+    path = notebook("two.ipynb", BLOCK.format("six") + "\n" + BLOCK.format("tomli"))
     content, _ = open_in_lab(path).run("1")
     assert "a second `# /// script` block" in content["evalue"]
 
@@ -246,17 +227,21 @@ CLIENTS = {
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("realised", [False, True], ids=["relay", "fast"])
 def test_a_headless_client_keeps_the_outputs_of_the_cells_only(
-    generic: str, workspace: Workspace, tmp_path: Path, client: str, realised: bool
+    generic: str,
+    workspace: Workspace,
+    client: str,
+    realised: bool,
+    notebook: "WriteNotebook",
 ) -> None:
-    path = notebook(tmp_path / "headless.ipynb", BLOCK.format("tomli") + "print(6 * 7)", "6 * 7")
+    path = notebook("headless.ipynb", BLOCK.format("tomli") + "print(6 * 7)", "6 * 7")
     made = nbformat.read(path, as_version=4)
     made.metadata["kernelspec"] = {"name": generic, "display_name": "e", "language": "python"}
     nbformat.write(made, path)
     if realised:
-        workspace.switch(open_project(str(tmp_path), file=str(path)), save_lock=False)
+        workspace.switch(open_project("/", file=str(path)), save_lock=False)
     words = [str(path)] * (2 if client == "papermill" else 1)
     argv = [sys.executable, *CLIENTS[client], *words]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=path.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, second = nbformat.read(path, as_version=4).cells[-2:]
     assert [(each.output_type, each.text) for each in first.outputs] == [("stream", "42\n")]
@@ -264,18 +249,29 @@ def test_a_headless_client_keeps_the_outputs_of_the_cells_only(
     assert [first.execution_count, second.execution_count] == [1, 2]
 
 
+@pytest.fixture
+def start_in_code(
+    generic: str, start: "Start", monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], "Session"]:
+    """Start the generic kernel as VS Code does, which does not name the notebook."""
+
+    def begin() -> "Session":
+        monkeypatch.setenv("VSCODE_PID", "1")
+        return start(generic)
+
+    return begin
+
+
 def test_vs_code_gets_the_notebooks_environment_and_not_the_folders(
     workspace: Workspace,
-    generic: str,
-    start: "Start",
+    start_in_code: Callable[[], "Session"],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    notebook: "WriteNotebook",
 ) -> None:
     (tmp_path / "envtool.toml").write_text('dependencies = ["ipykernel"]\n')
-    path = notebook(tmp_path / "code.ipynb", BLOCK.format("tomli"))
+    path = notebook("code.ipynb", BLOCK.format("tomli"))
     allow(workspace, path)
-    monkeypatch.setenv("VSCODE_PID", "1")
-    kernel = start(generic)
+    kernel = start_in_code()
     ports = json.loads(Path(kernel.manager.connection_file).read_text())
     for name in ("shell", "iopub"):
         with socket.socket() as taken, pytest.raises(OSError, match="in use"):
@@ -294,16 +290,14 @@ def test_vs_code_gets_the_notebooks_environment_and_not_the_folders(
 
 def test_vs_code_that_names_no_notebook_gets_the_folders_environment(
     workspace: Workspace,
-    generic: str,
-    start: "Start",
+    start_in_code: Callable[[], "Session"],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    notebook: "WriteNotebook",
 ) -> None:
     (tmp_path / "envtool.toml").write_text('dependencies = ["ipykernel"]\n')
-    notebook(tmp_path / "code.ipynb", BLOCK.format("tomli"))
+    notebook("code.ipynb", BLOCK.format("tomli"))
     allow(workspace, tmp_path / "envtool.toml")
-    monkeypatch.setenv("VSCODE_PID", "1")
-    assert start(generic).printed(WHERE) == f"{tmp_path}/envtool.toml\n"
+    assert start_in_code().printed(WHERE) == f"{tmp_path}/envtool.toml\n"
 
 
 def test_what_a_cell_declares_is_kept_no_longer_than_its_kernel_runs(

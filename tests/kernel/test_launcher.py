@@ -116,8 +116,7 @@ def test_a_restart_enters_the_generation_that_is_current_then(
     code = "import os; print(os.environ['ENVTOOL_GENERATION'])"
     assert kernel.printed(code) == "1\n"
     workspace.add(with_kernel, ["six"])
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=60)
+    kernel.restart()
     assert kernel.printed(code) == "2\n"
     assert kernel.printed("import six; print(six.__name__)") == "six\n"
 
@@ -239,8 +238,7 @@ def test_a_kernel_that_was_mended_works_after_a_restart(
     kernel = start(spec("--declaration", without_kernel.path))
     assert kernel.run("1 + 1")[0]["status"] == "error"
     workspace.add(without_kernel, ["ipykernel"])
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=60)
+    kernel.restart()
     assert kernel.printed("print(6 * 7)") == "42\n"
 
 

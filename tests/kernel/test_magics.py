@@ -144,8 +144,7 @@ def test_what_is_loaded_and_changes_needs_a_restart_and_stays_until_then(
     assert told.endswith("as generation 1 has it")
     version = "from importlib.metadata import version; print(version('iniconfig'))"
     assert kernel.printed(version) == "1.1.1\n"
-    kernel.manager.restart_kernel(now=True)
-    kernel.client.wait_for_ready(timeout=60)
+    kernel.restart()
     assert kernel.printed(version).startswith("2")
     assert "this kernel runs in generation 2\n" in table(kernel, "status")
 
@@ -179,14 +178,21 @@ def test_a_cell_can_be_the_declaration(with_kernel: Project, kernel: "Session") 
     assert "declaration:1: not TOML" in refused(kernel, "%%envtool\ndependencies = [\n")
 
 
-def test_a_notebook_of_its_own_gets_the_cells_block(
-    workspace: Workspace, tmp_path: Path, jupyter: Path, start: "Start"
-) -> None:
+@pytest.fixture
+def tarn(workspace: Workspace, tmp_path: Path) -> Project:
+    """Return a notebook with a declaration in its first cell, realised."""
     path = tmp_path / "tarn.ipynb"
     path.write_text(template("tarn", "3.11", "notebook-cell").replace("==3.11.*", ">=3.11"))
     project = open_project("/", file=str(path))
     workspace.switch(project)
-    kernel = start(kernelspec.install(workspace, project).name)
+    return project
+
+
+def test_a_notebook_of_its_own_gets_the_cells_block(
+    tarn: Project, workspace: Workspace, jupyter: Path, start: "Start"
+) -> None:
+    path = Path(tarn.path)
+    kernel = start(kernelspec.install(workspace, tarn).name)
     told = shown(kernel, '%%envtool\n# /// script\n# dependencies = ["iniconfig"]\n# ///')
     assert "the notebook's file has changed on the disk: reload it before you go on" in told
     assert '"# dependencies = [\\"iniconfig\\"]' in path.read_text()
@@ -194,13 +200,10 @@ def test_a_notebook_of_its_own_gets_the_cells_block(
 
 
 def test_an_editor_has_to_save_a_notebook_before_its_file_changes(
-    workspace: Workspace, tmp_path: Path, jupyter: Path, start: "Start"
+    tarn: Project, workspace: Workspace, jupyter: Path, start: "Start"
 ) -> None:
-    path = tmp_path / "tarn.ipynb"
-    path.write_text(template("tarn", "3.11", "notebook-cell").replace("==3.11.*", ">=3.11"))
-    project = open_project("/", file=str(path))
-    workspace.switch(project)
-    client = start(kernelspec.install(workspace, project).name).client
+    path = Path(tarn.path)
+    client = start(kernelspec.install(workspace, tarn).name).client
 
     def add_by_editor() -> Message:
         content = {"code": "%envtool add iniconfig", "silent": False}

@@ -160,8 +160,7 @@ def test_a_kernel_that_is_being_built_shuts_down_when_asked(building: "Session")
 
 def test_a_build_that_is_still_going_on_can_be_restarted(building: "Session", gate: Gate) -> None:
     first(building, building.client.execute("1"), "display_data")
-    building.manager.restart_kernel(now=True)
-    building.client.wait_for_ready(timeout=LIMIT)
+    building.restart()
     gate.open()
     assert building.printed("print(6 * 7)") == "42\n"
 
@@ -170,8 +169,7 @@ def test_the_restart_after_a_build_needs_no_relay(building: "Session", gate: Gat
     gate.open()
     whoami = "import os; print(os.getpid())"
     assert int(building.printed(whoami)) != process_of(building).pid
-    building.manager.restart_kernel(now=True)
-    building.client.wait_for_ready(timeout=LIMIT)
+    building.restart()
     assert int(building.printed(whoami)) == process_of(building).pid
 
 
