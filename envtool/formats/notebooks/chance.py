@@ -11,8 +11,8 @@ __all__ = ["without_chance"]
 
 _CHANCE = (
     (re.compile(r"\bat 0x[0-9a-fA-F]+"), "at 0x…"),
-    (re.compile(r"[^\s'\"]*/ipykernel_\d+/"), "…/ipykernel_…/"),
-    (re.compile(r"\[[\d:]+<[^\[\]\n]*/[^\[\]\n]*\]"), "[…]"),
+    (re.compile(r"/ipykernel_\d+/"), "/ipykernel_…/"),
+    (re.compile(r"\[[\d:]+<[\d:?]+, [^\[\]\n]{0,200}\]"), "[…]"),
 )
 
 

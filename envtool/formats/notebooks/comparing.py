@@ -25,8 +25,8 @@ VARIES = frozenset({"varies", "nbval-ignore-output"})
 """Tags of cells that say another thing each time."""
 Status = Literal["same", "differs", "varies"]
 
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w])")
-_PDF_DATE = re.compile(rb"/(?:Creation|Mod)Date \(D:[^)]*\)")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?(?!\w)")
+_PDF_DATE = re.compile(rb"/(?:Creation|Mod)Date \(D:[^)]{0,40}\)")
 _SHOWN = 6
 """Lines of a difference that a report has."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -195,7 +195,8 @@ def _same_text(old: str, new: str, tolerance: Tolerance) -> bool:
 def _close_words(one: str, other: str, tolerance: Tolerance) -> bool:
     if not any(mark in one + other for mark in ".eE"):
         return False  # whole numbers count things
-    return _near(float(one), float(other), tolerance)
+    first, second = float(one), float(other)
+    return math.isfinite(first) and _near(first, second, tolerance)
 
 
 def _near(one: float, other: float, tolerance: Tolerance) -> bool:

@@ -7,7 +7,7 @@ from envtool.formats.notebooks.chance import without_chance
     ("one", "other"),
     [
         ("<Axes at 0x7f12>", "<Axes at 0xFF00>"),
-        ("/tmp/ipykernel_8/27.py:1: UserWarning: x", "/home/a/tmp/ipykernel_9/27.py:1: UserWarning: x"),
+        ("/tmp/ipykernel_8/27.py:1: UserWarning: x", "/tmp/ipykernel_9/27.py:1: UserWarning: x"),
         ("\r  0%| | 0/3\r 33%| | 1/3\r100%|█| 3/3\n", "\r  0%| | 0/3\r100%|█| 3/3\n"),
         ("3/3 [00:00<00:00, 87381.33it/s]", "3/3 [01:02<00:03, 32017.59it/s]"),
         ("0/3 [00:00<?, ?it/s]", "0/3 [00:01<?, ?it/s]"),

@@ -118,6 +118,21 @@ def test_only_lines_that_differ_are_shown() -> None:
     assert long.endswith("\n… and 12 more lines")
 
 
+@pytest.mark.parametrize(
+    "piece", ["x", "1", "1.", "/", "[0<", "[0<0, /", "id=", "\r", "at 0x", "/ipykernel_", "\na"]
+)
+def test_no_text_takes_more_time_than_by_its_length(piece: str) -> None:
+    long = piece * 300_000
+    for mime in ("text_plain", "text_html", "application_pdf"):
+        (told,) = differences(code(shown(**{mime: long})), code(shown(**{mime: f"{long}w"})))
+        assert "differs" in told
+
+
+def test_numbers_without_end_are_text() -> None:
+    (told,) = differences(code(stream("1" * 400 + ".0")), code(stream("2" * 400 + ".0")))
+    assert told.startswith("text on stdout differs")
+
+
 def test_long_outputs_are_compared_in_time_by_their_length() -> None:
     before, after = stream("a\n" * 50_000), stream("a\n" * 49_000 + "b\n" * 3)
     (told,) = differences(code(before), code(after))
