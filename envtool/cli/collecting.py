@@ -154,6 +154,8 @@ def collect(
     counted = plural(len(done.dead), "store path")
     if pruned:
         counted = f"{plural(len(pruned), 'generation')}, {counted}"
+    if done.junk:
+        counted += f", {plural(len(done.junk), 'leftover')}"
     if idle:
         counted += f", {len(idle)} of the cache"
     terminal.result(f"{would} {counted}, {size_text(freed)}; {done.live_count} are needed")

@@ -253,7 +253,10 @@ def _retention(words: "Sequence[str]") -> "Retention | None":
             return Retention(keep=positive(words[0][1:]))
         return Retention(older_than=age(words[0]))
     except ArgumentTypeError as error:
-        raise UsageError(str(error), hint="envtool generations delete --help") from error
+        raise UsageError(
+            f"expected old, +N, an age such as 30d, or numbers of generations, not {words[0]!r}",
+            hint="envtool generations delete --help",
+        ) from error
 
 
 def positive_word(word: str) -> int:

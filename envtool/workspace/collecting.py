@@ -61,7 +61,7 @@ class Collecting(Entering):
         from envtool.machine.collecting import gc
         from envtool.reporting import Step
 
-        def expect(count: int, size: int) -> None:
+        def expect(count: int, size: int | None) -> None:
             self.reporter.expect("collect", count, size)
 
         def deleted(name: str, size: int) -> None:

@@ -250,3 +250,11 @@ def test_generation_with_an_impossible_date_is_listed_and_gone_back_to(
     assert there(history) == ([2, 3] if jump < time.time() else [1, 2, 3])
     assert envtool("rollback", "2").returncode == 0
     assert envtool("run", "hello").stdout == "2\n"
+
+
+def test_leftovers_are_counted_apart(envtool: Any, store: Store, place: Any) -> None:
+    path = store.add_text("a", b"aa")
+    (place.root / "store" / f"{'0' * 32}-left").write_text("left")
+    told = envtool("gc").stdout
+    assert told == "deleted 1 store path, 1 leftover, 6 B; 0 are needed\n"
+    assert not os.path.exists(store.physical(path))

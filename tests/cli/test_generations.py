@@ -191,6 +191,7 @@ def test_what_names_no_generations_is_refused(words: list[str], envtool: Any, fo
     ended = envtool("generations", "delete", *words)
     assert ended.returncode == 2
     assert "generations delete --help" in ended.stderr
+    assert "expected old, +N, an age" in envtool("generations", "delete", "foo").stderr
     assert numbers(envtool) == [1, 2, 3, 4]
 
 

@@ -42,8 +42,8 @@ __all__ = ["Collected", "GcPlan", "collect", "plan"]
 
 OnDeleted = Callable[[str, int], object]
 """Called after each deletion with the name in the store and the bytes freed."""
-OnFound = Callable[[int, int], object]
-"""Called when it is known how many names go, and about how many bytes."""
+OnFound = Callable[[int, int | None], object]
+"""Called when it is known how many names go, and about how many bytes; None: who knows of junk."""
 
 _BYTECODE = ("objects", "environments")
 _ASIDE = ".del-"
@@ -147,7 +147,8 @@ def collect(
             names = () if only is not None else found.junk
             aside = _move_away(store, found, chosen, names)
         if on_found is not None:
-            on_found(len(chosen) + len(names), sum(each.size for each in chosen))
+            size = None if names else sum(each.size for each in chosen)
+            on_found(len(chosen) + len(names), size)
         freed += _delete(store, aside, on_deleted)
         dead += chosen
         junk += names
