@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CommandError", "complain", "hint_of", "report"]
 
 OURS, USAGE, BUG, INTERRUPTED, UNREAD = 1, 2, 70, 130, 141
+_SIGNALLED = 128
 
 
 class CommandError(EnvtoolError):
@@ -41,7 +42,9 @@ def report(error: BaseException, terminal: "Terminal") -> int:
 
 def _explain(error: BaseException, terminal: "Terminal") -> int:
     if isinstance(error, KeyboardInterrupt):
-        code, shape = INTERRUPTED, _shape("interrupted", "interrupted; everything done is valid")
+        # Whoever heard a signal itself says which one it was.
+        code = _SIGNALLED + error.args[0] if error.args else INTERRUPTED
+        shape = _shape("interrupted", "interrupted; everything done is valid")
     elif isinstance(error, EnvtoolError):
         code = _code(error)
         shape = _shape(_kind(error), error.message, hint_of(error, terminal))

@@ -59,18 +59,30 @@ class Execution:
         self.error: KernelError | None = None
 
 
-def perform(executions: Sequence[Execution], reporter: "Reporter", *, jobs: int = 1) -> bool:
-    """Execute the notebooks, `jobs` at once, and leave no kernel behind; say whether to go on.
+def perform(executions: Sequence[Execution], reporter: "Reporter", *, jobs: int = 1) -> None:
+    """Execute the notebooks, `jobs` at once, and leave no kernel behind.
 
-    A fault of a notebook stands in its `error`. False means that Ctrl-C ended them.
+    A fault of a notebook stands in its `error`.
+
+    :raises KeyboardInterrupt: a signal ended them, such as that of Ctrl-C; with its number.
     """
-    return asyncio.run(_perform(executions, reporter, jobs))
+    ended = asyncio.run(_perform(executions, reporter, jobs))
+    if ended is not None:
+        raise KeyboardInterrupt(ended)
 
 
-async def _perform(executions: Sequence[Execution], reporter: "Reporter", jobs: int) -> bool:
+async def _perform(executions: Sequence[Execution], reporter: "Reporter", jobs: int) -> int | None:
     loop, interrupt = asyncio.get_running_loop(), asyncio.Event()
+    heard: list[int] = []
+
+    def hear(number: int) -> None:
+        heard.append(number)
+        interrupt.set()
+
     with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
-        loop.add_signal_handler(signal.SIGINT, interrupt.set)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                loop.add_signal_handler(number, hear, number)
     room = asyncio.Semaphore(jobs)
 
     async def one(execution: Execution) -> None:
@@ -79,7 +91,7 @@ async def _perform(executions: Sequence[Execution], reporter: "Reporter", jobs: 
                 await _execute(execution, reporter, interrupt)
 
     await asyncio.gather(*(one(execution) for execution in executions))
-    return not interrupt.is_set()
+    return heard[0] if heard else None
 
 
 async def _execute(execution: Execution, reporter: "Reporter", interrupt: asyncio.Event) -> None:

@@ -171,11 +171,9 @@ class _Task:
 def _run_all(workspace: Workspace, tasks: Sequence[_Task], wanted: Wanted) -> list[NotebookRun]:
     executions = [task.execution for task in tasks]
     try:
-        went_on = perform(executions, workspace.reporter, jobs=wanted.jobs)
+        perform(executions, workspace.reporter, jobs=wanted.jobs)
     finally:
         runs = [task.finish() for task in tasks]
-    if not went_on:
-        raise KeyboardInterrupt
     if len(runs) == 1 and runs[0].error is None:
         _tell(workspace, tasks[0].entered, tasks[0].target)
     return runs
