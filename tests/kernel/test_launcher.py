@@ -1,4 +1,5 @@
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -147,10 +148,46 @@ def test_starting_a_realised_kernel_imports_nothing_heavy(
     subprocess.run(argv, check=False, capture_output=True)
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
     (program, words), modules = ast.literal_eval(done.stderr)
-    assert words[1:3] == ["-m", "ipykernel_launcher"]
+    assert words[1] == "-c"
+    assert "ipykernel_launcher" in words[2]
     assert words[-2:] == ["-f", "connection.json"]
     assert program == words[0]
     assert HEAVY & set(modules) == set()
+
+
+SEEN = """
+import gc, sys, __main__
+here = [each for each in sys.path if not each.endswith(("-envtool-magics", "/lib/envtool"))]
+names = sorted(name for name in vars(__main__) if name not in {"here", "names"})
+young = len(gc.get_objects(generation=0)) < 50_000
+print([gc.isenabled(), gc.get_threshold(), young, sys.argv[0], here, names])
+"""
+
+
+def test_a_kernel_is_as_ipykernel_launcher_would_have_it(
+    workspace: Workspace, with_kernel: Project, installed: str, start: "Start", jupyter: Path
+) -> None:
+    current = workspace.current(with_kernel)
+    assert current is not None
+    python = f"{workspace.physical(current[1].environment)}/bin/python"
+    plain = jupyter / "kernels/plain"
+    plain.mkdir(parents=True)
+    argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "plain", "language": "python"}
+    (plain / "kernel.json").write_text(json.dumps(spec))
+    ours, theirs = (ast.literal_eval(start(name).printed(SEEN)) for name in (installed, plain.name))
+    assert ours == theirs
+    assert ours[:1] + ours[2:3] == [True, True]
+    assert ours[3].endswith("/ipykernel_launcher.py")
+
+
+def test_the_users_own_threshold_of_the_collector_stays(
+    installed: str, start: "Start", tmp_path: Path
+) -> None:
+    startup = tmp_path / "ipython/profile_default/startup/gc.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("import gc; gc.set_threshold(12345, 6, 7)")
+    assert start(installed).printed("import gc; print(gc.get_threshold())") == "(12345, 6, 7)\n"
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-f"], ["-c", "import sys"]])
