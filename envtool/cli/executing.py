@@ -149,11 +149,23 @@ def _projects(session: Session, arguments: Namespace) -> "list[Project]":
     return [session.project(path) for path in arguments.notebooks]
 
 
+def _leave_out_copies(session: Session, paths: list[str]) -> None:
+    """Take executed copies out whose notebooks are named, too, as `*.ipynb` has it."""
+    from envtool.kernel.headless.preparing import COPY
+
+    for copy in [path for path in paths if path.endswith(COPY)]:
+        notebook = f"{copy.removesuffix(COPY)}.ipynb"
+        if notebook in paths:
+            paths.remove(copy)
+            session.terminal.say(f"note: left out {copy}, the executed copy of {notebook}")
+
+
 def _run_notebooks(session: Session, arguments: Namespace) -> int:
     from envtool.kernel.headless.running import run_notebook, run_notebooks
 
     if arguments.in_place and arguments.output:
         raise UsageError("--in-place and --output exclude each other")
+    _leave_out_copies(session, arguments.notebooks)
     projects, workspace = _projects(session, arguments), session.workspace()
     output = arguments.output and os.path.join(working_directory(), arguments.output)
     parameters = _parameters(arguments)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from envtool.formats.nix.storepath import StorePath
 
 __all__ = [
+    "COPY",
     "Entered",
     "Wanted",
     "check_kind",
@@ -51,6 +52,10 @@ __all__ = [
     "read_notebook",
     "shown",
 ]
+
+
+COPY = ".executed.ipynb"
+"""How the name of an executed copy ends."""
 
 
 @value
@@ -198,9 +203,19 @@ def _enter(workspace: Workspace, project: Project) -> Entered:
     current, made = workspace.current(project), False
     _mention_stale_lock(workspace, project)
     if current is None or _outdated(workspace, project, current[1]):
+        if current is not None and _is_behind(workspace, project, current[0]):
+            name = os.path.basename(project.path)
+            workspace.reporter.note(
+                f"note: generation {current[0]} is not what {name} declares: leaving it"
+            )
         generation, made = workspace.switch(project, save_lock=False)
         current = generation.number, generation.record
     return Entered(project, *current, _kept_lock(workspace, project), made)
+
+
+def _is_behind(workspace: Workspace, project: Project, number: int) -> bool:
+    """Say whether somebody went back to a generation."""
+    return any(each.number > number for each in workspace.profile(project).generations())
 
 
 def _mention_stale_lock(workspace: Workspace, project: Project) -> None:

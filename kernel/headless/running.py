@@ -21,6 +21,7 @@ from envtool.formats.notebooks.parameters import assignments, defaults, inject
 from envtool.kernel.entering import program
 from envtool.kernel.headless.execution import Execution, perform
 from envtool.kernel.headless.preparing import (
+    COPY,
     Entered,
     Wanted,
     check_kind,
@@ -267,7 +268,7 @@ def _target(notebook: str, output: str | None, *, is_folder: bool = False) -> st
     """
     folder, name = os.path.split(notebook)
     if output is None or is_folder or output.endswith("/") or os.path.isdir(output):
-        name = f"{os.path.splitext(name)[0]}.executed.ipynb"
+        name = os.path.splitext(name)[0] + COPY
         folder = output or (folder if os.access(folder, os.W_OK) else os.getcwd())
         output = os.path.join(folder, name)
     output = os.path.abspath(output)

@@ -132,6 +132,17 @@ def test_of_several_the_broken_ones_stop_no_other(envtool: Any, notebook: Path, 
         assert envtool("notebook", "clean", "--check", name).stdout == f"{name}: is clean\n"
 
 
+def test_copies_are_left_out_where_their_notebooks_are_named(envtool: Any, place: Any) -> None:
+    for name in ("a.ipynb", "a.executed.ipynb", "b.executed.ipynb"):
+        (place.project / name).write_text("{")
+    done = envtool("notebook", "run", "a.executed.ipynb", "a.ipynb")
+    assert done.stderr.startswith(
+        "note: left out a.executed.ipynb, the executed copy of a.ipynb\nerror: "
+    )
+    assert "a.ipynb:1: not JSON" in done.stderr
+    assert "left out" not in envtool("notebook", "run", "b.executed.ipynb", "a.ipynb").stderr
+
+
 def test_every_stale_lock_is_told_with_the_command_for_it(envtool: Any, place: Any) -> None:
     for name in ("a.ipynb", "b.ipynb"):
         envtool("notebook", "init", name)

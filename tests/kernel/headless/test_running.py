@@ -110,6 +110,20 @@ def test_running_again_makes_no_new_generation_until_the_declaration_changes(
     assert run_notebook(workspace, write(path, changed)).generation == 2
 
 
+def test_leaving_a_generation_that_somebody_went_back_to_is_told(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    notes = Notes()
+    watched, path = Workspace(workspace.settings, notes), tmp_path / "tarn.ipynb"
+    run_notebook(watched, write(path, BLOCK))
+    project = write(path, BLOCK.replace('"six"', '"six", "iniconfig"'))
+    assert run_notebook(watched, project).generation == 2
+    assert not any("leaving it" in text for text in notes.texts)
+    workspace.rollback(project)
+    assert run_notebook(watched, project).generation == 2
+    assert "note: generation 1 is not what tarn.ipynb declares: leaving it" in notes.texts
+
+
 def test_cells_run_beside_the_notebook_and_each_is_told(
     workspace: Workspace, tmp_path: Path
 ) -> None:
