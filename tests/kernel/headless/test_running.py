@@ -274,10 +274,8 @@ def test_a_signal_ends_the_kernel_too_and_keeps_what_there_is(
     assert text_of(read(str(tmp_path / "tarn.executed.ipynb")).cells[0]) == "before\n"
 
 
-def test_ctrl_c_ends_a_kernel_that_does_not_begin(tmp_path: Path) -> None:
-    fifo = tmp_path / "ready"
-    os.mkfifo(fifo)
-    waits = f"import os, time; open({str(fifo)!r}, 'w').write(str(os.getpid())); time.sleep(999)"
+def test_ctrl_c_ends_a_kernel_that_does_not_begin() -> None:
+    waits = "import os, time; print(os.getpid(), flush=True); time.sleep(999)"
     code = (
         "import nbformat, os, sys\n"
         "from envtool.kernel.headless.execution import Execution, perform\n"
@@ -290,7 +288,8 @@ def test_ctrl_c_ends_a_kernel_that_does_not_begin(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     ) as process:
-        kernel = int(fifo.read_text())
+        assert process.stdout is not None
+        kernel = int(process.stdout.readline())  # the kernel's, which writes where its starter does
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=60)
     assert told == f"{signal.SIGINT:d} None\n"
