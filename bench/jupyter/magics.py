@@ -1,11 +1,12 @@
 """What `%envtool` lines take in a running kernel.
 
-    python bench/jupyter/magics.py [ROUNDS]
+    python bench/jupyter/magics.py [--rounds N]
 
 In a root of its own. The package that is added lies in the store already. What the import of the
 magics costs a kernel is a row of `kernel.py`.
 """
 
+import argparse
 import os
 import statistics
 import sys
@@ -64,7 +65,9 @@ def main() -> None:
     from envtool.workspace.entering import open_project
     from envtool.workspace.workspace import Workspace
 
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         names = {"ENVTOOL_ROOT": "root", "JUPYTER_DATA_DIR": "jupyter", "IPYTHONDIR": "ipython"}
         os.environ |= {name: f"{folder}/{place}" for name, place in names.items()}
