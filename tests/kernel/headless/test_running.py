@@ -1,13 +1,13 @@
+"""Headless runs: what comes of them, and what is told when nothing does."""
+
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import nbformat as untyped
 import pytest
 
 from envtool.errors import DeclarationError, EnvtoolError, KernelError, ResolutionError
@@ -16,46 +16,13 @@ from envtool.formats.nix.hashing import Hash
 from envtool.kernel.headless.preparing import Wanted
 from envtool.kernel.headless.running import run_notebook, run_notebooks
 from envtool.machine.project import Project
-from envtool.reporting import SilentReporter
 from envtool.workspace.entering import open_project
 from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fixtures.index import Index
     from kernel.conftest import Declare  # noqa: TID251 - tests/kernel, not kernel/
 
-nbformat: Any = untyped
-BLOCK = '# /// script\n# dependencies = ["six"]\n# ///\nimport six\n'
-PROGRAM = [sys.executable, "-c", "import sys; from envtool.cli import main; sys.exit(main())"]
-
-
-class Notes(SilentReporter):
-    """Keeps what is noted."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
-
-
-def write(path: Path, *cells: str) -> Project:
-    """Write a notebook of code cells and return its project."""
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(nbformat.writes(made))
-    return open_project(str(path.parent), file=path.name)
-
-
-def read(path: str) -> Any:
-    """Return a notebook that is valid."""
-    made = nbformat.read(path, as_version=4)
-    nbformat.validate(made)
-    return made
-
-
-def text_of(cell: Any) -> str:
-    return "".join(output["text"] for output in cell.outputs if output["output_type"] == "stream")
+from fixtures.notebooks import BLOCK, PROGRAM, Notes, nbformat, read, text_of, write
 
 
 def test_the_copy_has_outputs_lock_and_origin_and_the_notebook_nothing_new(
@@ -384,142 +351,6 @@ def test_outputs_of_an_earlier_run_do_not_stay_behind_a_failure(
     with pytest.raises(KernelError, match="cell 2 failed"):
         run_notebook(workspace, project)
     assert read(str(tmp_path / "tarn.executed.ipynb")).cells[2].outputs == []
-
-
-# The clients that people have, by the name of the installed kernelspec
-
-
-def test_jupyter_execute_runs_a_notebook_in_an_installed_kernel(
-    workspace: Workspace, installed: str, tmp_path: Path
-) -> None:
-    write(tmp_path / "tarn.ipynb", "import sys\nprint(sys.executable)")
-    argv = [sys.executable, "-m", "jupyter", "execute", "tarn.ipynb"]
-    subprocess.run(
-        [*argv, "--output=out.ipynb", f"--kernel_name={installed}"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
-    assert workspace.settings.store in text_of(read(str(tmp_path / "out.ipynb")).cells[0])
-
-
-def test_papermill_of_one_environment_runs_a_notebook_in_the_kernel_of_another(
-    workspace: Workspace, installed: str, declare: "Declare", tmp_path: Path
-) -> None:
-    write(tmp_path / "tarn.ipynb", "import sys\nprint(sys.executable)")
-    tools = declare("tools", 'dependencies = ["papermill"]\n')
-    argv = [*PROGRAM, "-C", os.path.dirname(tools.path), "run", "papermill"]
-    places = [str(tmp_path / "tarn.ipynb"), str(tmp_path / "out.ipynb")]
-    subprocess.run([*argv, "-k", installed, *places], check=True, capture_output=True)
-    copy = read(str(tmp_path / "out.ipynb"))
-    assert workspace.settings.store in text_of(copy.cells[0])
-    assert copy.metadata.papermill.exception is None
-
-
-# Notebooks that change their own environment
-
-
-def test_what_cells_change_is_a_stand_in_and_the_notebook_stays(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    cells = [
-        BLOCK,
-        "%envtool add iniconfig",
-        "import iniconfig, os\nprint(iniconfig.__name__, os.environ['ENVTOOL_PROJECT'])",
-        "%envtool rollback",
-        "%envtool status",
-    ]
-    project = write(tmp_path / "tarn.ipynb", *cells)
-    before = Path(project.path).read_bytes()
-    done = run_notebook(workspace, project)
-    copy = read(done.output)
-    assert text_of(copy.cells[2]) == f"iniconfig {tmp_path}\n"
-    added, rolled, status = (copy.cells[at].outputs[0] for at in (1, 3, 4))
-    assert added["data"]["text/plain"].startswith("generation 2: +1\n")
-    assert "restart the kernel to enter it: iniconfig" in rolled["data"]["text/plain"]
-    assert f"declaration  {project.path}\n" in status["data"]["text/plain"]
-    assert Path(project.path).read_bytes() == before
-    assert [each.number for each in workspace.generations(project)] == [1]
-    again = read(run_notebook(workspace, project).output)
-    assert again.cells[1].outputs == copy.cells[1].outputs
-
-
-def test_data_that_a_run_fetches_are_the_notebooks(workspace: Workspace, tmp_path: Path) -> None:
-    data = tmp_path / "lake.csv"
-    data.write_text("31\n")
-    cells = [
-        BLOCK,
-        "%envtool lock",
-        f"path = %envtool fetch {data.as_uri()}\nprint(open(path).read())",
-    ]
-    project = write(tmp_path / "tarn.ipynb", *cells)
-    assert "31\n" in text_of(read(run_notebook(workspace, project).output).cells[2])
-    kept = Path(f"{workspace.settings.gcroots}/data{project.path}")
-    assert [link.name.partition("-")[2] for link in kept.iterdir()] == ["lake.csv"]
-
-
-# Apart from the machine
-
-
-@pytest.mark.parametrize("isolated", [False, True])
-def test_without_network_cells_reach_nobody(
-    isolated: bool, workspace: Workspace, tmp_path: Path, index: "Index"
-) -> None:
-    host, port = urlsplit(index.root).netloc.split(":")
-    reach = (
-        "import socket\n"
-        f"try:\n    socket.create_connection(({host!r}, {port})).close()\n    print('reached')\n"
-        "except OSError as error:\n    print(type(error).__name__)"
-    )
-    project = write(tmp_path / "tarn.ipynb", BLOCK, reach)
-    wanted = Wanted(network=False, isolated=isolated)
-    copy = read(run_notebook(workspace, project, wanted).output)
-    assert text_of(copy.cells[1]) == "ConnectionRefusedError\n"
-    open_to_all = read(run_notebook(workspace, project).output)
-    assert text_of(open_to_all.cells[1]) == "reached\n"
-
-
-def test_isolated_cells_see_their_folder_and_nothing_of_the_home(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "inside").mkdir()
-    (tmp_path / "inside" / "data.txt").write_text("31")
-    look = (
-        "import os, sys\n"
-        "print(open('data.txt').read(), os.path.exists('../outside'), os.listdir('/tmp') != [])\n"
-        "print(os.environ['HOME'], sys.executable)"
-    )
-    cells = [BLOCK, look, "open('made.txt', 'w').write('made')", "x = bytearray(200_000_000)"]
-    project = write(tmp_path / "inside" / "tarn.ipynb", *cells)
-    done = run_notebook(workspace, project, Wanted(isolated=True))
-    copy = read(done.output)
-    environment = workspace.physical(done.environment)
-    assert "31 False " in text_of(copy.cells[1])
-    assert f"/tmp {environment}/bin/python\n" in text_of(copy.cells[1])
-    assert (tmp_path / "inside" / "made.txt").read_text() == "made"
-    assert copy.cells[3].metadata.envtool.memory > 200_000_000
-    assert all(output.get("name") != "stderr" for cell in copy.cells for output in cell.outputs)
-
-
-def test_an_isolated_kernel_ends_with_ctrl_c_and_leaves_nobody(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    os.mkfifo(tmp_path / "ready")
-    cell = "import threading\nopen('ready', 'w').write('now')\nthreading.Event().wait()"
-    write(tmp_path / "tarn.ipynb", BLOCK, cell)
-    argv = [*PROGRAM, "notebook", "run", "--isolated", "tarn.ipynb"]
-    with subprocess.Popen(
-        argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert (tmp_path / "ready").read_text() == "now"
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "Traceback" not in told
-
-
-# Bad input
 
 
 def test_what_cannot_be_run_is_told_with_its_place(workspace: Workspace, tmp_path: Path) -> None:

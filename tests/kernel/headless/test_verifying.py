@@ -3,8 +3,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat as untyped
 import pytest
+from fixtures.notebooks import BLOCK, nbformat, write
 
 from envtool.errors import DeclarationError, KernelError
 from envtool.formats.notebooks.comparing import Tolerance
@@ -18,10 +18,6 @@ from envtool.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from kernel.conftest import Declare  # noqa: TID251 - tests/kernel, not kernel/
-
-nbformat: Any = untyped
-BLOCK = '# /// script\n# dependencies = ["six"]\n# ///\nimport six\n'
-
 
 PLOTTING = """# /// script
 # dependencies = ["matplotlib"]
@@ -40,13 +36,6 @@ from PIL.Image import frombytes
 stream, grain = BytesIO(), bytes(128 + byte % 8 for byte in os.urandom(90 * 60))
 frombytes("L", (90, 60), grain).quantize(4).save(stream, "PNG")
 display(Image(stream.getvalue()))"""
-
-
-def write(path: Path, *cells: str) -> Project:
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(nbformat.writes(made))
-    return open_project(str(path.parent), file=path.name)
 
 
 def executed(workspace: Workspace, path: Path, *cells: str, output: str | None = None) -> Project:
