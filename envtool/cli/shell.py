@@ -55,7 +55,9 @@ def add_shell(commands: "Commands[Parser]") -> None:
 
 
 def _add_options(parser: Parser) -> None:
-    parser.add_argument("--shell", choices=SHELLS, help="which shell (default: $SHELL)")
+    parser.add_argument(
+        "--shell", choices=SHELLS, help="which shell (default: $SHELL); --command starts others"
+    )
     parser.add_argument(
         "--run", dest="line", metavar="CMD", help="run a line of shell instead of entering"
     )

@@ -1,8 +1,10 @@
 """System packages of Debian, from the declaration to the shell, by the host's mirror and index."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -333,3 +335,20 @@ def test_a_command_that_is_not_there_is_not_found(switched: "Run") -> None:
     ended = switched("run", "nowhere")
     assert ended.returncode == 127
     assert "no command nowhere" in ended.stderr
+
+
+def test_a_system_root_that_is_interrupted_leaves_nobody(
+    switched: "Run", place: "Place", spawn: "Spawn"
+) -> None:
+    child = spawn("add", "--system", "hello")
+    child.expect_exact("building")
+    child.kill(signal.SIGINT)
+    child.expect_exact("interrupted; everything done is valid")
+    assert child.ended() == 130
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            assert os.fsencode(place.root) not in process.read_bytes()
+    assert (place.project / "envtool.toml").read_text() == DECLARED
+    assert switched("run", "dot", "-V").returncode == 0
+    assert switched("add", "--system", "hello").returncode == 0
+    assert switched("run", "hello").stdout == "Hello, world!\n"
