@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from envtool.errors import FetchError, StoreError
@@ -84,12 +83,7 @@ class Arrival:
             raise self._unwritable(error) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         try:
             self._file.close()
             if kind is None:
