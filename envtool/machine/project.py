@@ -247,7 +247,7 @@ def write_lock_text(path: str, kind: Kind, environment: str, text: str) -> str:
 
         text = with_lock(read_text(path), text, file=path)
     target = lock or path
-    _write(target, text, _lock_error)
+    _replace(target, text, _lock_error)
     return target
 
 
@@ -274,7 +274,7 @@ def write_declaration(path: str, text: str) -> None:
 
     :raises DeclarationError: the folder cannot be written.
     """
-    _write(path, text, _declaration_error)
+    _replace(path, text, _declaration_error)
 
 
 def check_writable(path: str) -> None:
@@ -293,55 +293,10 @@ def _declaration_error(path: str, reason: str) -> DeclarationError:
     return DeclarationError(fault.faults, hint="copy it to where you may write" if denied else None)
 
 
-def _write(path: str, text: str, as_error: Callable[[str, str], EnvtoolError]) -> None:
-    # Through a symlink to the file it means, else the link would become a file of its own.
-    target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    try:
-        _replace(target, text.encode("utf-8"))
-    except UnicodeEncodeError as error:
-        raise as_error(path, "a lone surrogate cannot be written as UTF-8") from error
-    except PermissionError as error:
-        raise as_error(path, f"not allowed to write in {folder}") from error
-    except FileNotFoundError as error:
-        raise as_error(path, f"there is no folder {folder}") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise as_error(path, f"{reason or error} ({folder})") from error
+def _replace(path: str, text: str, as_error: Callable[[str, str], EnvtoolError]) -> None:
+    from envtool.machine.replacing import replace_text  # who only reads does without
 
-
-def _replace(target: str, content: bytes) -> None:
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        with open(descriptor, "wb") as stream:
-            _keep_mode(target, descriptor)
-            stream.write(content)
-            stream.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, target)
-    except BaseException:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _keep_mode(target: str, descriptor: int) -> None:
-    try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        return
-    os.fchmod(descriptor, stat.S_IMODE(mode))
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_text(path, text, as_error)
 
 
 def declaration_text(path: str, kind: Kind, *, text: str | None = None) -> str:
