@@ -2,20 +2,25 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from envtool.cli.arguments import Commands, Parser, add_command
 from envtool.cli.session import Session
 
 if TYPE_CHECKING:
+    from envtool.cli.terminal import Style
     from envtool.machine.asking.checkup import Finding
     from envtool.workspace.workspace import Workspace
 
 __all__ = ["add_commands"]
 
-_MARKS = {"ok": ("ok", "green"), "note": ("note", "blue")}
-_MARKS |= {"warning": ("warning", "yellow"), "error": ("error", "red")}
+_MARKS: "Mapping[str, Style]" = {
+    "ok": "green",
+    "note": "cyan",
+    "warning": "yellow",
+    "error": "red",
+}
 
 
 def add_commands(commands: "Commands[Parser]") -> None:
@@ -43,10 +48,8 @@ def _run_doctor(session: Session, arguments: Namespace) -> int:  # noqa: ARG001 
     for finding in _findings(session.workspace()):
         findings.append(finding)
         if not terminal.json:
-            word, style = _MARKS[finding.level]
-            terminal.result(
-                f"{terminal.style(f'{word:<8}', style)} {finding.subject}: {finding.text}"
-            )
+            level = terminal.style(f"{finding.level:<8}", _MARKS[finding.level])
+            terminal.result(f"{level} {finding.subject}: {finding.text}")
             if finding.remedy:
                 terminal.result(f"{'':9}-> {finding.remedy}")
     is_well = all(finding.level != "error" for finding in findings)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
-from envtool.cli.terminal import Terminal, size_text
+from envtool.cli.terminal import Style, Terminal, size_text
 from envtool.values import asdict
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def changes_lines(changes: "Changes", terminal: Terminal) -> list[str]:
     return [f"  {line}" for line in [*lines, *counted]]
 
 
-_STYLES: Mapping[str, str] = {"+": "green", "-": "red", "~": "yellow"}
+_STYLES: Mapping[str, Style] = {"+": "green", "-": "red", "~": "yellow"}
 
 
 def _interpreter_row(changes: "Changes") -> list[tuple[str, str, str, str]]:

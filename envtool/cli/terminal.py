@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 from envtool.errors import EnvtoolError
 
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["OutputError", "Terminal", "duration_text", "open_closed_streams", "size_text"]
 
-STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
+STYLES: Mapping[Style, str] = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "cyan": "36",
+}
 
 
 class OutputError(EnvtoolError):
@@ -91,7 +99,7 @@ class Terminal:
         if self.verbose:
             self.say(text)
 
-    def style(self, text: str, style: str, *, stream: TextIO | None = None) -> str:
+    def style(self, text: str, style: Style, *, stream: TextIO | None = None) -> str:
         """Return the text in a style of `STYLES` if the stream (stdout) shows colours."""
         shown = self.colors(stream or sys.stdout)
         return f"\033[{STYLES[style]}m{text}\033[0m" if shown else text

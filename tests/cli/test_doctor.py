@@ -4,11 +4,13 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from envtool.cli import doctor
 from envtool.formats.nix.storepath import StorePath
+from envtool.machine.asking.checkup import Level
 from envtool.machine.collecting.roots import add_indirect
 
 
@@ -72,6 +74,13 @@ def test_offline_asks_nobody(examine: Any, index: Any) -> None:
     found = examine("--offline", well=True)
     assert found["network"]["level"] == "note"
     assert index.paths() == []
+
+
+def test_every_level_has_a_colour(envtool: Any) -> None:
+    done = envtool("--offline", "--color", "always", "doctor")
+    assert done.returncode in (0, 1), done.stderr
+    assert "\033[36mnote    \033[0m network: " in done.stdout
+    assert set(doctor._MARKS) == set(get_args(Level))
 
 
 @pytest.mark.parametrize("root", ["/proc/nothing", "/dev/null/root"])
