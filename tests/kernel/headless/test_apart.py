@@ -74,4 +74,5 @@ def test_an_isolated_kernel_ends_with_ctrl_c_and_leaves_nobody(
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
+    assert "the outputs up to there: tarn.executed.ipynb\n" in told
     assert "Traceback" not in told
