@@ -243,7 +243,7 @@ def _state_lines(state: "State") -> list[str]:
     locks = {
         "answers": f"answers the declaration: {plural(len(state.packages), 'package')}",
         "stale": f"is not for the declaration as it is now: {again}",
-        "none": "none" if state.declares == "nothing" else f"none yet: {again}",
+        "none": _without_lock(state) or f"none yet: {again}",
     }
     outputs = f"{state.with_outputs} of {plural(state.cells, 'code cell')}"
     return [
@@ -252,6 +252,14 @@ def _state_lines(state: "State") -> list[str]:
         f"  lock      {locks[state.lock]}",
         f"  outputs   {outputs}{_made_by(state)}",
     ]
+
+
+def _without_lock(state: "State") -> str:
+    """Return what is said of the lock of a notebook that declares nothing; empty for others."""
+    if state.declares != "nothing":
+        return ""
+    count = plural(len(state.packages), "package")
+    return f"that of the project it ran in: {count}" if state.packages else "none"
 
 
 def _made_by(state: "State") -> str:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from envtool.errors import EnvtoolError, KernelError
+from envtool.formats.declarations.notebook import declares
 from envtool.formats.nix.hashing import Hash
 from envtool.formats.notebooks.comparing import CellReport, Tolerance, compare_cells
 from envtool.formats.notebooks.origin import Origin, read_origin
@@ -99,6 +100,7 @@ class _Task:
         notebook = read_notebook(project, text)
         self.before = [dict(cell) for cell in notebook.cells]
         self.origin = _origin(project, notebook)
+        _check_place(project, text)
         self.entered = enter(workspace, project, text, environment=self.origin.environment)
         name = project.path.rsplit("/", 1)[-1] if several else ""
         self.execution = execution_of(
@@ -142,6 +144,14 @@ def _origin(project: "Project", notebook: Mapping[str, Any]) -> Origin:
     if origin.lock and (lock is None or Hash.of(lock.encode()).sri != origin.lock):
         raise KernelError(f"{project.path} was locked anew since its outputs were made", hint=again)
     return origin
+
+
+def _check_place(project: "Project", text: str) -> None:
+    if declares(text, file=project.path) is None and projects.find_above(project.folder) is None:
+        raise KernelError(
+            f"{project.path} ran in the environment of a project, and its folder is of none",
+            hint="put it back into the project's folder, and verify it there",
+        )
 
 
 def _has_error(cell: Mapping[str, Any]) -> bool:

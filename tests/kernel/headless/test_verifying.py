@@ -195,6 +195,19 @@ def test_after_a_project_moved_on_its_former_generation_verifies(
     assert after[0] == 2
 
 
+def test_what_ran_in_a_project_is_verified_there_and_nowhere_else(
+    workspace: Workspace, declare: "Declare", tmp_path: Path
+) -> None:
+    project = declare("lake", 'dependencies = ["ipykernel"]\n')
+    away, below = tmp_path / "away.ipynb", Path(os.path.dirname(project.path), "below.ipynb")
+    copy = executed(workspace, below.with_name("tarn.ipynb"), "print(6 * 7)", output=str(away))
+    with pytest.raises(KernelError, match="ran in the environment of a project") as caught:
+        verify(workspace, copy)
+    assert caught.value.hint == "put it back into the project's folder, and verify it there"
+    away.rename(below)
+    assert verify(workspace, open_project("/", file=str(below))).is_same_closure
+
+
 def test_without_the_former_generation_another_closure_verifies_and_that_is_said(
     workspace: Workspace, declare: "Declare"
 ) -> None:
