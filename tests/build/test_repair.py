@@ -19,6 +19,7 @@ from envtool.build.repair import Outcome, repair
 from envtool.formats.generation import Record
 from envtool.formats.lock import Artifact, Lock, LockedPackage, LockedPython, render
 from envtool.formats.nix.storepath import StorePath, make_text
+from envtool.machine.database import PathInfo
 from envtool.machine.fetching.fetch import Fetcher
 from envtool.machine.mending.verify import verify
 from envtool.machine.metadata import delete_tree
@@ -203,13 +204,19 @@ def test_what_comes_out_different_does_not_replace_what_is_damaged(
     assert os.path.samestat(os.lstat(place), before)
 
 
+def misregister(store: Store, path: StorePath, demo: "Environment") -> PathInfo:
+    """Let an object's row have the hash of another one; return what it was."""
+    info = store.info(path)
+    store.database.correct(replace(info, nar_hash=store.info(demo.output).nar_hash))
+    return info
+
+
 def test_build_that_comes_out_different_takes_the_place_of_one_that_is_gone(
     environments: "Environments", make_wheel: "MakeWheel", store: Store
 ) -> None:
     demo = environments.of(make_wheel("alpha"))
     place = object_of(demo, store, "alpha-1.0")
-    info = store.info(StorePath(place.name))
-    store.database.correct(replace(info, nar_hash=store.info(demo.output).nar_hash))
+    misregister(store, StorePath(place.name), demo)
     delete_tree(str(place))
     (outcome,) = repaired(store)
     assert outcome.done == "unpacked again, with other contents than before"
@@ -221,8 +228,7 @@ def test_realising_what_is_gone_registers_what_it_is_now(
 ) -> None:
     demo = environments.of(make_wheel("alpha"))
     place = object_of(demo, store, "alpha-1.0")
-    info = store.info(StorePath(place.name))
-    store.database.correct(replace(info, nar_hash=store.info(demo.output).nar_hash))
+    misregister(store, StorePath(place.name), demo)
     delete_tree(str(place))
     environments.realise(demo.made)
     assert_whole(store)
@@ -232,8 +238,7 @@ def test_row_that_is_wrong_about_what_proves_itself_is_corrected(
     demo: "Environment", store: Store
 ) -> None:
     path = StorePath(object_of(demo, store, "alpha-1.0-py3-none-any.whl").name)
-    info = store.info(path)
-    store.database.correct(replace(info, nar_hash=store.info(demo.output).nar_hash))
+    info = misregister(store, path, demo)
     (outcome,) = repaired(store)
     assert outcome.done == "registered as what it is, since it proves itself"
     assert store.info(path) == info

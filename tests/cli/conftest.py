@@ -233,6 +233,39 @@ def _sha256(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+class MakeExtension(Protocol):
+    """Write a project `mine` with a module in C, which runs this line when it is imported.
+
+    `macros` is the Python expression of the macros that it is compiled with.
+    """
+
+    def __call__(self, line: str, *, macros: str = "[]") -> Path: ...
+
+
+@pytest.fixture
+def make_extension(tmp_path: Path) -> MakeExtension:
+    def make(line: str, *, macros: str = "[]") -> Path:
+        folder = tmp_path / "mine"
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(
+            '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+            '[project]\nname = "mine"\nversion = "1.0"\n'
+        )
+        (folder / "setup.py").write_text(
+            "import os\nfrom setuptools import Extension, setup\n"
+            f'setup(ext_modules=[Extension("mine", ["mine.c"], define_macros={macros})])\n'
+        )
+        (folder / "mine.c").write_text(
+            "#include <Python.h>\n"
+            'static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "mine", 0, -1};\n'
+            "PyMODINIT_FUNC PyInit_mine(void)\n{\n"
+            f"    PyObject *made = PyModule_Create(&module);\n    {line}\n    return made;\n}}\n"
+        )
+        return folder
+
+    return make
+
+
 class Terminal(pexpect.spawn):  # type: ignore[misc] # pexpect has no types
     """A terminal that a test types at, and the program on it; what is seen has no escapes."""
 

@@ -17,7 +17,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 if TYPE_CHECKING:
-    from cli.conftest import Place, Run, Spawn
+    from cli.conftest import MakeExtension, Place, Run, Spawn
 
 DECLARED = """\
 name = "demo"
@@ -41,30 +41,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 notebook = new_notebook(cells=[new_code_cell(sys.argv[1])])
 NotebookClient(notebook, kernel_name="demo").execute()
 print("".join(each.get("text", "") for each in notebook.cells[0].outputs))
-"""
-SETUP = """
-import os
-from setuptools import Extension, setup
-seen = f'{os.stat("/usr/bin/gcc").st_ino}'
-setup(ext_modules=[Extension("mine", ["mine.c"], define_macros=[("SEEN", seen)])])
-"""
-BUILT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "mine"
-version = "1.0"
-"""
-EXTENSION = """
-#include <Python.h>
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "mine", 0, -1, 0, 0, 0, 0, 0};
-PyMODINIT_FUNC PyInit_mine(void)
-{
-    PyObject *made = PyModule_Create(&module);
-    PyModule_AddIntConstant(made, "seen", SEEN);
-    return made;
-}
 """
 PROGRAM = '#include <stdio.h>\nint main(void) { printf("%d\\n", 6 * 7); return 7; }\n'
 
@@ -112,12 +88,12 @@ def test_gcc_compiles_what_runs(said: Said, place: "Place") -> None:
 
 
 def test_source_packages_are_built_with_its_compiler(
-    switched: "Run", place: "Place", tmp_path: Path
+    switched: "Run", place: "Place", make_extension: "MakeExtension"
 ) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    for name, text in (("pyproject.toml", BUILT), ("setup.py", SETUP), ("mine.c", EXTENSION)):
-        (mine / name).write_text(text)
+    mine = make_extension(
+        'PyModule_AddIntConstant(made, "seen", SEEN);',
+        macros="[('SEEN', str(os.stat('/usr/bin/gcc').st_ino))]",
+    )
     declared = DECLARED.replace('["six"]', '["mine"]')
     source = f'\n[sources]\nmine = {{ path = "{mine}" }}\n'
     (place.project / "envtool.toml").write_text(declared + source)

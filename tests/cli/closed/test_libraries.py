@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from cli.conftest import Place, Run
+    from cli.conftest import MakeExtension, Place, Run
 
 WHEELS = ["opencv-python", "lightgbm", "psycopg2-binary", "PySide6-Essentials", "soundfile"]
 WHEELS += ["pyarrow", "shapely", "cryptography", "lxml", "pillow", "h5py"]
@@ -49,20 +49,6 @@ version = "1.0"
 [tool.setuptools]
 packages = ["mine"]
 package-data = { mine = ["*.so"] }
-"""
-SETUP = """
-from setuptools import Extension, setup
-setup(ext_modules=[Extension("mine", ["mine.c"])])
-"""
-EXTENSION = """
-#include <Python.h>
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "mine", 0, -1, 0, 0, 0, 0, 0};
-PyMODINIT_FUNC PyInit_mine(void)
-{
-    PyObject *made = PyModule_Create(&module);
-    PyModule_AddStringConstant(made, "version", PY_VERSION);
-    return made;
-}
 """
 MISSING = "libwhat_nobody_has.so.7"
 
@@ -163,13 +149,9 @@ def test_what_was_built_from_source_is_read_when_it_is_there(
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the module")
 def test_an_extension_is_built_with_the_interpreters_own_headers(
-    closed: "Run", place: "Place", tmp_path: Path
+    closed: "Run", place: "Place", make_extension: "MakeExtension"
 ) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "pyproject.toml").write_text(BUILT.partition("[tool")[0])
-    (mine / "setup.py").write_text(SETUP)
-    (mine / "mine.c").write_text(EXTENSION)
+    mine = make_extension('PyModule_AddStringConstant(made, "version", PY_VERSION);')
     declare(place, "mine", rest=f'[sources]\nmine = {{ path = "{mine}" }}\n')
     ended = closed("switch")
     assert ended.returncode == 0, ended.stderr

@@ -40,6 +40,17 @@ def start(place: Any, open_terminal: "OpenTerminal") -> Start:
     return begin
 
 
+@pytest.fixture
+def inside(shell: str, place: Any, make_generation: Any, start: Start) -> "Terminal":
+    """Start a shell and enter the project, which has a folder `below`."""
+    make_generation()
+    (place.project / "below").mkdir()
+    prompted = start(shell)
+    prompted.answer(f"cd {place.project}")
+    assert prompted.answer("echo $GREETING") == "hei"
+    return prompted
+
+
 def test_it_enters_and_leaves_every_variable_as_it_was(
     shell: str, place: Any, make_generation: Any, start: Start
 ) -> None:
@@ -118,60 +129,41 @@ def test_it_follows_the_current_generation(
     assert prompted.answer("printenv ENVTOOL_ENVIRONMENT") == first
 
 
-def test_a_changed_declaration_is_told_in_one_line(
-    shell: str, place: Any, make_generation: Any, start: Start
-) -> None:
-    make_generation()
-    prompted = start(shell)
-    prompted.answer(f"cd {place.project}")
-    assert prompted.answer("echo $GREETING") == "hei"
+def test_a_changed_declaration_is_told_in_one_line(place: Any, inside: "Terminal") -> None:
     declaration = place.project / "envtool.toml"
     declaration.write_text(declaration.read_text().replace("hei", "hallo"))
     heard = []
     for _ in range(3):
-        assert prompted.answer("echo $GREETING") == "hei"
-        heard.append(prompted.said)
+        assert inside.answer("echo $GREETING") == "hei"
+        heard.append(inside.said)
     assert "".join(heard).count("envtool.toml has changed since generation 1") == 1
 
 
-def test_where_nothing_changed_no_program_is_started(
-    shell: str, place: Any, make_generation: Any, start: Start
-) -> None:
-    make_generation()
-    (place.project / "below").mkdir()
-    prompted = start(shell)
-    prompted.answer(f"cd {place.project}")
-    assert prompted.answer("echo $GREETING") == "hei"
+def test_where_nothing_changed_no_program_is_started(shell: str, inside: "Terminal") -> None:
     ask = (
         "function __envtool_ask; echo as''ked; end"
         if shell == "fish"
         else "__envtool_ask() { echo as''ked; }"
     )
-    prompted.answer(ask)
-    prompted.answer("cd below")
-    prompted.answer("hello")
-    assert "asked" not in prompted.said
-    prompted.answer("cd /")
-    prompted.answer("true")
-    assert "asked" in prompted.said
+    inside.answer(ask)
+    inside.answer("cd below")
+    inside.answer("hello")
+    assert "asked" not in inside.said
+    inside.answer("cd /")
+    inside.answer("true")
+    assert "asked" in inside.said
 
 
-def test_where_nothing_is_no_program_is_started(
-    shell: str, place: Any, make_generation: Any, start: Start
-) -> None:
-    make_generation()
-    prompted = start(shell)
-    prompted.answer(f"cd {place.project}")
-    assert prompted.answer("echo $GREETING") == "hei"
-    prompted.answer("cd /")
-    assert prompted.answer("echo $GREETING") == ""
+def test_where_nothing_is_no_program_is_started(shell: str, inside: "Terminal") -> None:
+    inside.answer("cd /")
+    assert inside.answer("echo $GREETING") == ""
     start_function, end_function = ("; ", "; end") if shell == "fish" else ("() { ", "; }")
     word = "function " if shell == "fish" else ""
-    prompted.answer(f"{word}__envtool_ask{start_function}echo echo as''ked{end_function}")
+    inside.answer(f"{word}__envtool_ask{start_function}echo echo as''ked{end_function}")
     for _ in range(2):
-        prompted.answer("true")
-        assert "asked" not in prompted.said
-        assert "__envtool" not in prompted.said.replace("__envtool_ask", "")
+        inside.answer("true")
+        assert "asked" not in inside.said
+        assert "__envtool" not in inside.said.replace("__envtool_ask", "")
 
 
 def test_the_status_of_the_last_command_is_kept(
