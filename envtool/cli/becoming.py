@@ -27,7 +27,7 @@ def execute(
     """
     path = locate(words[0], environ, system=system)
     if path is None:
-        _not_found(words[0], suggest=fresh)
+        _not_found(words[0], suggest=fresh, system=system)
     if system is not None:
         # What may be needed to tell of a failure; afterwards the host's /usr is out of sight.
         import envtool.cli.failure  # noqa: F401
@@ -75,7 +75,11 @@ def _restore_signals() -> None:
     sys.stdout.flush()
 
 
-def _not_found(name: str, *, suggest: bool) -> NoReturn:
+_ASIDE = ("/usr/games", "/usr/sbin")
+"""Where Debian has programs that are not on everybody's PATH."""
+
+
+def _not_found(name: str, *, suggest: bool, system: str | None) -> NoReturn:
     from envtool.cli.failure import CommandError
 
     if "/" in name or not suggest:
@@ -83,6 +87,14 @@ def _not_found(name: str, *, suggest: bool) -> NoReturn:
     if name.endswith(".py"):
         message = f"there is no file {name} here, nor a command of that name on PATH"
         raise CommandError(message, code=127)
+    aside = (f"{folder}/{name}" for folder in _ASIDE)
+    place = next((path for path in aside if _is_inside(system, path)), None)
+    if place is not None:
+        raise CommandError(
+            f"{name} is {place} in the environment, and {os.path.dirname(place)} is not on PATH",
+            hint=f"envtool run {place}",
+            code=127,
+        )
     raise CommandError(
         f"there is no command {name} in the environment, nor elsewhere on PATH",
         hint=f"if a package provides it: `envtool add {name}`",

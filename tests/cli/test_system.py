@@ -313,6 +313,13 @@ def test_a_command_that_is_not_there_is_not_found(switched: "Run") -> None:
     assert "no command nowhere" in ended.stderr
 
 
+def test_a_command_that_is_not_on_the_path_is_found_and_named(switched: "Run") -> None:
+    ended = switched("run", "ldconfig", "--version")
+    assert ended.returncode == 127
+    assert ended.stderr.endswith("hint: envtool run /usr/sbin/ldconfig\n")
+    assert switched("run", "/usr/sbin/ldconfig", "--version").returncode == 0
+
+
 def test_a_system_root_that_is_interrupted_leaves_nobody(
     switched: "Run", place: "Place", spawn: "Spawn"
 ) -> None:
