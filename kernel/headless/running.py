@@ -120,8 +120,10 @@ class _Task:
         several: bool = False,
     ) -> None:
         check_kind(project)
+        self._note = workspace.reporter.note
         self.project = project
         self.wanted = wanted
+        self.interrupted = False
         self.text = projects.read_text(project.path)
         output = project.path if wanted.in_place else wanted.output
         self.target = _target(project.path, output, is_folder=several and not wanted.in_place)
@@ -148,6 +150,8 @@ class _Task:
             except EnvtoolError as refused:
                 error = error or refused
             else:
+                if self.interrupted:
+                    self._note(f"the outputs up to there: {shown(self.target)}")
                 _help(error, self.entered, self.target)
         return NotebookRun(
             notebook=self.project.path,
@@ -173,6 +177,10 @@ def _run_all(workspace: Workspace, tasks: Sequence[_Task], wanted: Wanted) -> li
     executions = [task.execution for task in tasks]
     try:
         perform(executions, workspace.reporter, jobs=wanted.jobs)
+    except KeyboardInterrupt:
+        for task in tasks:
+            task.interrupted = True
+        raise
     finally:
         runs = [task.finish() for task in tasks]
     if len(runs) == 1 and runs[0].error is None:
