@@ -1,5 +1,6 @@
 """A home, a root and a project of their own, and the command line as a process."""
 
+import itertools
 import os
 import re
 import shutil
@@ -147,8 +148,17 @@ def switched(declared: str, filled: Path, place: Place, envtool: Run) -> Run:
     return envtool
 
 
-class MakeGeneration(Protocol):
-    """Switch to an environment with these programs, made without any index."""
+@dataclass(frozen=True)
+class MakeGeneration:
+    """Switch to an environment with these programs, made without any index; return where it is.
+
+    It is a real generation in a real store; the path is the physical one.
+    """
+
+    place: Place
+    sources: Path
+    """Where the trees are made that are added to the store."""
+    count: Iterator[int]
 
     def __call__(
         self,
@@ -160,27 +170,10 @@ class MakeGeneration(Protocol):
         kernel: str | None = None,
         allowed: bool = True,
         variables: Mapping[str, str] | None = None,
-    ) -> str: ...
-
-
-@pytest.fixture
-def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
-    """Make real generations in a real store; returns the environment's physical path."""
-    count = iter(range(100))
-
-    def make(
-        programs: Mapping[str, str] | None = None,
-        *,
-        packages: Mapping[str, tuple[str, ...]] | None = None,
-        environment: str = "default",
-        hook: str | None = None,
-        kernel: str | None = None,
-        allowed: bool = True,
-        variables: Mapping[str, str] | None = None,
     ) -> str:
-        source = tmp_path / f"source-{next(count)}"
+        source = self.sources / str(next(self.count))
         _write_programs(source, {"hello": "#!/bin/sh\necho hello\n", **(programs or {})})
-        workspace, project = place.settings_of(), place.project_of(environment)
+        workspace, project = self.place.settings_of(), self.place.project_of(environment)
         store = Store(workspace.settings)
         path = store.add_tree(str(source), "demo-env")
         text = Path(project.path).read_text()
@@ -202,7 +195,10 @@ def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
             Consent(workspace.settings, project.path).allow(_sha256(text))
         return store.physical(path)
 
-    return make
+
+@pytest.fixture
+def make_generation(place: Place, tmp_path: Path) -> MakeGeneration:
+    return MakeGeneration(place, tmp_path / "sources", itertools.count())
 
 
 def _write_programs(source: Path, programs: Mapping[str, str]) -> None:
