@@ -19,7 +19,6 @@ import zipfile
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping
 from email.parser import HeaderParser
-from types import TracebackType
 from typing import Self
 
 from envtool.errors import WheelError
@@ -108,12 +107,7 @@ class Wheel:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
