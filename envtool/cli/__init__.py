@@ -60,6 +60,8 @@ class Signals:
     """The number of the one that did; `telling` is there then."""
     telling: LockType
     """Held by the thread that says so."""
+    told = False
+    """It has."""
     terminal: Terminal
     """Where it is said; there before any work begins."""
 

@@ -21,8 +21,9 @@ __all__ = ["see_to_the_end", "tell"]
 
 GRACE = 0.6
 """Seconds for the way out."""
-LAST = 0.2
-"""Seconds for the sentence about it, when the main thread did not come to say it."""
+LAST = 2.0
+"""Seconds that the sentence about it may take; on a terminal that is not held up it takes none."""
+_STEP = 0.02
 _SIGNALLED = 128
 
 
@@ -31,6 +32,7 @@ class Signals(Protocol):
 
     heard: int | None
     telling: _thread.LockType
+    told: bool
     terminal: Terminal
 
 
@@ -39,7 +41,9 @@ def see_to_the_end(signals: Signals) -> NoReturn:
     end_descendants()
     time.sleep(GRACE)
     _thread.start_new_thread(tell, (signals,))
-    time.sleep(LAST)
+    deadline = time.monotonic() + LAST
+    while not signals.told and time.monotonic() < deadline:
+        time.sleep(_STEP)
     end_descendants()
     os._exit(_code(signals))
 
@@ -51,6 +55,7 @@ def tell(signals: Signals) -> int:
     if signals.telling.acquire(blocking=False):
         report(KeyboardInterrupt(), signals.terminal)
         end_descendants()
+        signals.told = True
     else:
         time.sleep(LAST)  # the other one is about to end the process
     return _code(signals)
