@@ -36,6 +36,11 @@ def _has_sandbox() -> bool:
 
 
 @cache
+def _is_missing(program: str) -> bool:
+    return shutil.which(program) is None
+
+
+@cache
 def _can_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
@@ -58,6 +63,9 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         for marker, (is_given, otherwise) in _NEEDS.items():
             if item.get_closest_marker(marker) and not is_given():
                 item.add_marker(pytest.mark.skip(reason=otherwise))
+        for named in item.iter_markers("programs"):
+            for name in filter(_is_missing, named.args):
+                item.add_marker(pytest.mark.skip(reason=f"there is no {name}"))
 
 
 class EmptyRoot(Protocol):

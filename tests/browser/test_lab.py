@@ -1,7 +1,6 @@
 """A notebook in a browser: its environment is built before one's eyes, changed, and led back."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
     from fixtures.index import Index
     from fixtures.wheels import MakeWheel
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="a real browser is driven, and chromium is not on PATH"
-)
+pytestmark = pytest.mark.programs("chromium")
 nbformat: Any = untyped
 BLOCK = """# /// script
 # dependencies = ["tarn @ {url}"]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from build.conftest import Environment, Environments
     from fixtures.wheels import MakeWheel
 
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the shared objects")
 MAIN = "import sys\ndef main():\n    print('main', *sys.argv[1:])\n    return 3\n"
 
 
@@ -473,7 +471,7 @@ def neighbours(tmp_path: Path) -> tuple[bytes, bytes]:
     return (tmp_path / "one.so").read_bytes(), (tmp_path / "libtwo.so.2").read_bytes()
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 def test_library_that_climbs_into_another_wheel_finds_it(
     environments: "Environments", make_wheel: "MakeWheel", neighbours: tuple[bytes, bytes]
 ) -> None:
@@ -493,7 +491,7 @@ def test_library_that_climbs_into_another_wheel_finds_it(
     assert (deep / "more").is_symlink()
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 def test_library_that_stays_in_its_wheel_keeps_its_folder_one_link(
     environments: "Environments", make_wheel: "MakeWheel", neighbours: tuple[bytes, bytes]
 ) -> None:

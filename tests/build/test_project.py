@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import socket
 import subprocess
 import tarfile
@@ -266,7 +265,7 @@ def test_build_that_keeps_a_path_of_this_machine_is_refused(room: Room) -> None:
     assert "editable" in caught.value.hint
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the extension")
+@pytest.mark.programs("gcc")
 def test_an_extension_with_debugging_information_names_no_path_of_this_machine(room: Room) -> None:
     room.write(mine(SETUPTOOLS))
     setup = (

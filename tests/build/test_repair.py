@@ -4,7 +4,6 @@ import hashlib
 import os
 import platform
 import re
-import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -530,7 +529,7 @@ def nix_complains(store: Store) -> tuple[bool, set[str]]:
     return done.returncode != 0, set(re.findall("/envtool/store/([^' ]+)", done.stderr))
 
 
-@pytest.mark.skipif(shutil.which("nix-store") is None, reason="the judge is a real Nix")
+@pytest.mark.programs("nix-store")
 def test_real_nix_finds_the_same_damage_before_and_none_after(
     demo: "Environment", store: Store
 ) -> None:

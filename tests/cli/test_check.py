@@ -1,14 +1,13 @@
 """`envtool check`, with wheels whose libraries are compiled here."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the libraries")
+pytestmark = pytest.mark.programs("gcc")
 MISSING = "libwhat_nobody_has.so.7"
 
 

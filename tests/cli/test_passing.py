@@ -1,7 +1,6 @@
 """What of the machine an environment with system packages still reaches: display, agent, GPU."""
 
 import os
-import shutil
 import socket
 import stat
 import subprocess
@@ -119,7 +118,7 @@ def test_a_display_of_wayland_is_reached(switched: "Run", place: "Place") -> Non
     assert ended.stdout == f"greetings wayland-7 {runtime}\n", ended.stderr
 
 
-@pytest.mark.skipif(shutil.which("ssh-agent") is None, reason="there is no ssh-agent")
+@pytest.mark.programs("ssh-agent")
 def test_the_agent_of_ssh_answers(switched: "Run", place: "Place") -> None:
     path = str(place.home / "agent")
     with subprocess.Popen(
@@ -160,10 +159,8 @@ def test_the_network_of_the_machine_is_reached(switched: "Run") -> None:
 
 
 @pytest.mark.mounts
-@pytest.mark.skipif(
-    shutil.which("gcc") is None or not os.path.isdir(COVERED),
-    reason="gcc makes what stands for a driver, a folder of /usr holds it",
-)
+@pytest.mark.programs("gcc")
+@pytest.mark.skipif(not os.path.isdir(COVERED), reason="a folder of /usr holds a driver")
 def test_the_hosts_gpu_driver_is_reached_though_it_lies_in_usr(
     switched: "Run", place: "Place", tmp_path: Path
 ) -> None:

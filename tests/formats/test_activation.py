@@ -33,7 +33,7 @@ EVERY_SHELL, BASH_AND_ZSH = (
     [
         pytest.param(
             name,
-            marks=pytest.mark.skipif(not shutil.which(name), reason=f"{name} is not here"),
+            marks=pytest.mark.programs(name),
         )
         for name in names
     ]

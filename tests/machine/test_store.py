@@ -452,7 +452,7 @@ def nix(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.skipif(shutil.which("nix-store") is None, reason="the judge is a real Nix")
+@pytest.mark.programs("nix-store")
 def test_real_nix_finds_nothing_wrong_with_our_store(
     store: Store, settings: Settings, tmp_path: Path
 ) -> None:
@@ -472,7 +472,7 @@ def test_real_nix_finds_nothing_wrong_with_our_store(
     assert nix(settings, "nix", "store", "verify", "--all").returncode == 0
 
 
-@pytest.mark.skipif(shutil.which("nix-store") is None, reason="the judge is a real Nix")
+@pytest.mark.programs("nix-store")
 def test_we_find_nothing_wrong_with_a_store_of_real_nix(
     store: Store, settings: Settings, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ import gzip
 import io
 import lzma
 import os
-import shutil
 import stat
 import subprocess
 import tarfile
@@ -136,7 +135,7 @@ def test_a_package_is_unpacked_whole(unpack: Unpack, tmp_path: Path, ending: str
     assert seen == Unpacked(len(b"#!/bin/sh\n" + b"secret" + b"deep"), ())
 
 
-@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is the judge")
+@pytest.mark.programs("dpkg-deb")
 @pytest.mark.parametrize("ending", ["", ".gz", ".xz"])
 def test_dpkg_unpacks_the_same(unpack: Unpack, tmp_path: Path, ending: str) -> None:
     unpack(deb(FILES, ending=ending))

@@ -4,7 +4,6 @@ import functools
 import mmap
 import os
 import re
-import shutil
 import struct
 import subprocess
 from collections.abc import Sequence
@@ -17,10 +16,6 @@ from hypothesis import strategies as st
 
 from envtool.sources.elf import Dynamic, Elf, Target, dynamic, read
 
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the shared objects")
-needs_readelf = pytest.mark.skipif(
-    shutil.which("readelf") is None, reason="binutils' readelf is the judge"
-)
 LAYOUTS = [(wide, sign) for wide in (True, False) for sign in "<>"]
 
 
@@ -121,7 +116,7 @@ def test_many_names_of_one_long_string_are_damage_not_memory() -> None:
     assert dynamic(data.replace(struct.pack("<qQ", 1, 1), struct.pack("<qQ", 1, 2))) is None
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 @pytest.mark.parametrize("dtags", ["--enable-new-dtags", "--disable-new-dtags"])
 def test_compiled_library_says_what_it_was_linked_with(compiled: Compiled, dtags: str) -> None:
     path = compiled.library(
@@ -139,7 +134,7 @@ def test_compiled_library_says_what_it_was_linked_with(compiled: Compiled, dtags
     assert found.search == folders
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="gcc makes 32-bit code with -m32 there")
 def test_compiled_32_bit_library_says_the_same(compiled: Compiled) -> None:
     found = dynamic(compiled.library("-m32", "-Wl,-rpath,$ORIGIN").read_bytes())
@@ -147,14 +142,14 @@ def test_compiled_32_bit_library_says_the_same(compiled: Compiled) -> None:
     assert (found.needed, found.soname, found.search) == (("libtwo.so.2",), None, ("$ORIGIN",))
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 def test_object_file_has_no_dynamic_section(compiled: Compiled) -> None:
     (compiled.folder / "a.c").write_text("int a;\n")
     subprocess.run(["gcc", "-c", "a.c", "-o", "a.o"], cwd=compiled.folder, check=True)
     assert dynamic((compiled.folder / "a.o").read_bytes()) is None
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 def test_memory_map_and_bytes_give_the_same(compiled: Compiled) -> None:
     path = compiled.library("-Wl,-rpath,$ORIGIN")
     with (
@@ -172,7 +167,7 @@ def real_libraries() -> list[str]:
     return sorted({*map(str, modules), *loaded})
 
 
-@needs_readelf
+@pytest.mark.programs("readelf")
 def test_real_extension_modules_are_read_as_readelf_reads_them() -> None:
     libraries = real_libraries()
     command = ["readelf", "-dW", *libraries]
@@ -201,7 +196,7 @@ def versions_of_readelf(path: str) -> tuple[set[tuple[str, str]], set[str]]:
     return wanted, {name for flags, name in found if "BASE" not in flags}
 
 
-@needs_readelf
+@pytest.mark.programs("readelf")
 def test_versions_of_symbols_are_those_that_readelf_reads() -> None:
     libraries = real_libraries()
     assert any(re.search(r"/libc\.so\.6$", path) for path in libraries)
@@ -225,7 +220,7 @@ def test_a_program_asks_for_a_loader_and_a_library_does_not() -> None:
     assert {each.version for each in program.wanted if each.library == "libc.so.6"}
 
 
-@needs_readelf
+@pytest.mark.programs("readelf")
 @settings(max_examples=300, deadline=None)
 @given(
     changes=st.lists(

@@ -1,7 +1,6 @@
 """Search paths of ELF files, changed in place, with the real loader and binutils as judges."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,7 @@ import pytest
 from envtool.sources.elf import Dynamic, dynamic
 from envtool.sources.elf_edit import inheriting, without_search
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("gcc") and shutil.which("readelf")), reason="gcc and binutils are needed"
-)
+pytestmark = pytest.mark.programs("gcc", "readelf")
 RUNPATH, RPATH = "-Wl,--enable-new-dtags,-rpath,", "-Wl,--disable-new-dtags,-rpath,"
 
 

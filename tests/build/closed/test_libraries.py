@@ -1,7 +1,6 @@
 """One folder of the libraries of several unpacked .debs."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ from envtool.sources.elf import dynamic
 if TYPE_CHECKING:
     from build.closed.conftest import Unpacked
 
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the libraries")
 MULTIARCH = "x86_64-linux-gnu"
 LIB = f"usr/lib/{MULTIARCH}"
 
@@ -72,7 +70,7 @@ def test_two_packages_with_different_files_at_one_place_are_refused(
         join_libraries(trees, str(tmp_path / "out"), MULTIARCH)
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 def test_alternatives_are_reached_and_paths_of_the_host_are_gone(tmp_path: Path) -> None:
     folder = tmp_path / "one" / LIB
     for place, soname in (("blas/libblas.so.3", "libblas.so.3"), ("libtop.so.1", "libtop.so.1")):

@@ -1,7 +1,6 @@
 """The host's GPU driver, played by libraries compiled here, is let through when asked for."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +24,6 @@ for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libGLX_nvidia.so.0", "libothe
         print(name, "no")
 """
 
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the stand-ins")
-
 
 @pytest.fixture
 def drivers(tmp_path: Path) -> Path:
@@ -44,7 +41,7 @@ def drivers(tmp_path: Path) -> Path:
     return folder
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 def test_only_the_driver_is_let_through_and_only_when_asked_for(
     closed: "Run", place: "Place", proof: "Proof", drivers: Path
 ) -> None:
@@ -67,7 +64,7 @@ def test_only_the_driver_is_let_through_and_only_when_asked_for(
     assert closed("run", "python", "-c", TRY).stdout == "".join(f"{name} no\n" for name in NAMES)
 
 
-@needs_gcc
+@pytest.mark.programs("gcc")
 def test_a_lost_program_with_drivers_is_made_again(
     closed: "Run", place: "Place", proof: "Proof", drivers: Path
 ) -> None:

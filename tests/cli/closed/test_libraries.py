@@ -1,7 +1,6 @@
 """Wheels with an interpreter of Debian: libraries that they lack come from Debian, too."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,7 +118,7 @@ def test_what_is_opened_by_name_is_found_by_name(closed: "Run", place: "Place") 
     assert "libtiff" not in (place.project / "pylock.toml").read_text()
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the library")
+@pytest.mark.programs("gcc")
 def test_what_was_built_from_source_is_read_when_it_is_there(
     closed: "Run", place: "Place", tmp_path: Path
 ) -> None:
@@ -147,7 +146,7 @@ def test_what_was_built_from_source_is_read_when_it_is_there(
     assert answer(closed, "check")["complete"]
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles the module")
+@pytest.mark.programs("gcc")
 def test_an_extension_is_built_with_the_interpreters_own_headers(
     closed: "Run", place: "Place", make_extension: "MakeExtension"
 ) -> None:
@@ -164,7 +163,7 @@ def test_an_extension_is_built_with_the_interpreters_own_headers(
     assert (place.project / "pylock.toml").read_bytes() == text
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the libraries")
+@pytest.mark.programs("gcc")
 class TestMadeWheels:
     def offer(self, place: "Place", index: Any) -> None:
         place.environ |= {"ENVTOOL_INDEX_URL": index.url}

@@ -55,7 +55,7 @@ def test_programs_of_the_index_start_in_an_empty_root(
     assert closed("store", "verify", "--contents").returncode == 0
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the program")
+@pytest.mark.programs("gcc")
 def test_a_program_finds_what_lies_around_it_and_nothing_of_the_host(
     closed: "Run", place: "Place", index: Any, make_wheel: Any, tmp_path: Path
 ) -> None:

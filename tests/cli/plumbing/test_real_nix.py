@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ import pytest
 
 from envtool.formats.nix.storepath import StorePath
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("nix-store") is None, reason="real Nix is the judge, and nix-store is not on PATH"
-)
+pytestmark = pytest.mark.programs("nix-store")
 COUNT = 40
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
 

@@ -1,6 +1,5 @@
 """The order of versions; dpkg is the judge."""
 
-import shutil
 import subprocess
 from itertools import pairwise
 
@@ -71,7 +70,7 @@ def test_what_is_no_version_is_refused(bad: str) -> None:
         key(bad)
 
 
-@pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg is the judge")
+@pytest.mark.programs("dpkg")
 @settings(max_examples=400, deadline=None)
 @example("0~", "0")
 @given(VERSIONS, VERSIONS)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ from envtool.formats.nix.references import ReferenceScanner
 from envtool.formats.nix.storepath import StorePath
 from envtool.machine.metadata import delete_tree
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("nix-store") is None, reason="real Nix is the judge, and nix-store is not on PATH"
-)
+pytestmark = pytest.mark.programs("nix-store")
 EXPRESSION = """
 let
   dep = n: derivation {

@@ -1,7 +1,6 @@
 """The graph of references as DOT and SVG."""
 
 import os
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -38,7 +37,7 @@ def test_the_picture_is_what_graphviz_prints(
     assert dot.draw("digraph {}") == "<svg>-Tsvg\ndigraph {}</svg>\n"
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz draws, and dot is not on PATH")
+@pytest.mark.programs("dot")
 def test_real_graphviz_draws_each_path_and_each_reference() -> None:
     labels = {A: 'a <"quoted"> & é \\ \\n', B: "two\nlines"}
     picture = ET.fromstring(dot.draw(dot.render({A: frozenset({B}), B: frozenset()}, labels)))

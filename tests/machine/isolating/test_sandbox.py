@@ -1,7 +1,6 @@
 """What a command in the sandbox sees, may do, and leaves behind; by the real bubblewrap."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -149,7 +148,7 @@ def test_machine_without_bubblewrap_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.namespaces
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="namespaces are denied in one")
+@pytest.mark.programs("unshare")
 def test_denied_namespaces_name_the_setting(tmp_path: Path) -> None:
     code = (
         "import sys\n"

@@ -1,7 +1,6 @@
 """A damaged database is made again: what proves itself stays valid, what does not is left."""
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -337,7 +336,7 @@ def test_dates_in_the_future_harm_nothing(store: Store, settings: Settings) -> N
     assert verify(store, contents=True) == []
 
 
-@pytest.mark.skipif(shutil.which("nix-store") is None, reason="the judge is a real Nix")
+@pytest.mark.programs("nix-store")
 @pytest.mark.parametrize("damage", [lose_first_page, not_a_database])
 def test_real_nix_finds_nothing_wrong_with_the_new_database(
     damage: Callable[[Path], None],

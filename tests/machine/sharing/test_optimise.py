@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -358,11 +357,6 @@ def test_only_the_named_paths_are_optimised(store: Store, tmp_path: Path) -> Non
 # -- the real Nix
 
 
-nix_store = pytest.mark.skipif(
-    shutil.which("nix-store") is None, reason="real Nix is the judge, and nix-store is not on PATH"
-)
-
-
 def nix(store: Store, *words: str) -> str:
     """Run `nix-store` on our store and return both of its streams."""
     settings = store.settings
@@ -384,7 +378,7 @@ def nix(store: Store, *words: str) -> str:
     return done.stdout + done.stderr
 
 
-@nix_store
+@pytest.mark.programs("nix-store")
 def test_nix_finds_nothing_left_to_link_and_nothing_wrong(store: Store, tmp_path: Path) -> None:
     add(store, tmp_path, "one", a=SAME, sub__b=SAME, x_c=SAME, empty=b"", link="a")
     add(store, tmp_path, "two", d=SAME, x_e=SAME, none=b"", other="a", large=LARGE, again=LARGE)
@@ -394,7 +388,7 @@ def test_nix_finds_nothing_left_to_link_and_nothing_wrong(store: Store, tmp_path
     assert "error" not in nix(store, "--verify", "--check-contents")
 
 
-@nix_store
+@pytest.mark.programs("nix-store")
 def test_we_find_nothing_left_of_what_nix_linked(store: Store, tmp_path: Path) -> None:
     one = add(store, tmp_path, "one", a=SAME, sub__b=SAME, x_c=SAME, empty=b"", link="a")
     add(store, tmp_path, "two", d=SAME, x_e=SAME, none=b"", other="a")
@@ -404,7 +398,7 @@ def test_we_find_nothing_left_of_what_nix_linked(store: Store, tmp_path: Path) -
     assert done == Optimised(0, 0, shared, 0)
 
 
-@nix_store
+@pytest.mark.programs("nix-store")
 def test_nix_says_that_as_much_is_saved_as_we_do(store: Store, tmp_path: Path) -> None:
     add(store, tmp_path, "one", a=LARGE * 8, b=LARGE * 8, c=LARGE * 8)
     done = run(store)

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from envtool.plan.libraries.reading import Unpacked, read_wheels
 from envtool.sources.binaries import Binary, in_folder, read_file
 from envtool.sources.opened import OPENED, Opened
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc makes the libraries")
+pytestmark = pytest.mark.programs("gcc")
 RPATH, RUNPATH = "-Wl,--disable-new-dtags,-rpath,", "-Wl,--enable-new-dtags,-rpath,"
 ABSENT = "libwhat_nobody_has.so.7"
 
