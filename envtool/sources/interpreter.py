@@ -223,7 +223,8 @@ def _none_fits(
     wanted = feature[0] if feature else "3"
     return InterpreterError(
         "\n".join(lines),
-        hint=f"uv python install {wanted}, or set {EXPLICIT}=/path/to/python{wanted}",
+        hint=f"uv python install {wanted}, set {EXPLICIT}=/path/to/python{wanted}, or have one of"
+        ' envtool\'s own by `interpreter = "closed"` in the declaration',
     )
 
 

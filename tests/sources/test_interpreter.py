@@ -243,6 +243,7 @@ def test_none_that_satisfies_lists_those_there_are(machine: Machine) -> None:
     assert caught.value.message.startswith("no interpreter is CPython ==3.95.*; found:")
     assert f"3.90.1 ({path})" in caught.value.message
     assert str(caught.value.hint).startswith("uv python install 3.95")
+    assert '`interpreter = "closed"`' in str(caught.value.hint)
 
 
 def test_a_broken_interpreter_is_passed_over_and_named(machine: Machine) -> None:
