@@ -20,7 +20,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?(?:==([^\s;]+))?")
 _ELSEWHERE = {"-t", "--target", "--prefix", "--root", "-p", "-n", "--name"}
 """Options that install into another place, which is a user's own affair."""
 _VALUED = {"-r", "--requirement", "-c", "--constraint", "--channel", "-i", "--index-url"}
-_VALUED |= {"-e", "--editable", "-f", "--find-links", "--extra-index-url"}
+_VALUED |= {"-f", "--find-links", "--extra-index-url"}
 _OPERATORS = {"&&", "||", ";", "|", "&"}
 _REDIRECTION = re.compile(r"[\d&]?>{1,2}.*")
 
@@ -84,7 +84,9 @@ def _asked(command: str) -> tuple[list[str], bool] | None:
             return None
         if word in _OPERATORS:
             return found, False
-        if word in _VALUED or word in (">", ">>", "2>", "&>"):
+        if word in ("-e", "--editable"):
+            found += ["--editable", next(asked, ".")]
+        elif word in _VALUED or word in (">", ">>", "2>", "&>"):
             next(asked, None)
         elif not word.startswith("-") and not _REDIRECTION.fullmatch(word):
             found.append(word)

@@ -18,8 +18,6 @@ from envtool.reporting import Reporter, Step
 
 __all__ = ["fetch_data"]
 
-_ABSENT = "see in a browser whether the address is right"
-
 
 def fetch_data(
     store: Store, fetcher: Fetcher, reporter: Reporter, url: str, sha256: str | None
@@ -53,7 +51,7 @@ def fetch_data(
     except FetchError as error:
         # What mends an artifact of a lock is of no use here.
         absent = isinstance(error, AbsentError)
-        hint = _ABSENT if absent else f"to see what is there now: {asked}"
+        hint = _absence(url) if absent else f"to see what is there now: {asked}"
         raise FetchError(error.message, hint=hint) from error
 
 
@@ -70,9 +68,13 @@ def _fetch_any(
                 url, place, sha256=None, on_bytes=lambda size: reporter.advance(step, size)
             )
         except AbsentError as error:
-            raise FetchError(error.message, hint=_ABSENT) from error
+            raise FetchError(error.message, hint=_absence(url)) from error
         reporter.finish(step)
         path = add_flat(store, place, name)
     ca = store.info(path).ca
     assert ca is not None, "a flat object is named after its contents"
     return path, Hash.parse(ca.removeprefix("fixed:"))
+
+
+def _absence(url: str) -> str | None:
+    return None if url.startswith("file:") else "see in a browser whether the address is right"

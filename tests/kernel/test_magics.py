@@ -289,6 +289,7 @@ def test_pip_install_is_answered_and_never_started(kernel: "Session", tmp_path: 
     ):
         assert refused(kernel, line).endswith("\n%envtool add 'colour>=1'"), line
     assert refused(kernel, "!pip install -r all.txt").endswith("\n%envtool add NAME")
+    assert refused(kernel, "!pip install -e ..").endswith("\n%envtool add --editable ..")
     assert refused(kernel, "!pip install ipykernel && ls").endswith("take that out of the line")
     told = kernel.printed("!pip install -q ipykernel 2>/dev/null")
     assert told.startswith("ipykernel ")
