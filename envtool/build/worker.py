@@ -2,7 +2,7 @@
 
 Inflating and hashing leave the interpreter's lock, but thousands of small files do not give two
 threads of one process much more than one core. One process loads what unpacking needs and forks
-into all workers: loading takes each 50 ms, and forking this process, which may have threads, could
+all workers: loading takes each 50 ms, and forking this process, which may have threads, could
 leave a lock in a worker that nobody lets go of. A worker is asked by a line of JSON and answers in
 lines; it ends when nobody can ask it any more, so it never outlives who asked.
 """
@@ -53,9 +53,11 @@ class Workers:
 
     def close(self) -> None:
         """End all workers at once; who waits for one gets a `BuildError`."""
+        for worker in self._all:
+            worker.hang_up()
         if self._process.returncode is None:
             with suppress(ProcessLookupError):  # all have ended by themselves
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait()
         for worker in self._all:
             worker.close()
@@ -87,7 +89,7 @@ class Workers:
 
 
 def _start(lines: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """Start the process that becomes as many workers as there are lines to them."""
+    """Start the process that has as many workers as there are lines to them."""
     # Without site and user settings: it imports from where this process does, and nothing else
     # starts with it. In a session of its own, so that Ctrl-C is this process's to handle.
     here = os.path.dirname(os.path.dirname(envtool.__file__))
@@ -107,6 +109,10 @@ class _Worker:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._answers = line.makefile("rb")
+
+    def hang_up(self) -> None:
+        with suppress(OSError):  # it was closed before, or the worker has ended
+            self._line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._answers.close()
@@ -156,19 +162,22 @@ class _Worker:
 
 
 def serve(lines: Sequence[int]) -> None:
-    """Become one worker for each of the lines, which are numbers of sockets, until they end."""
-    first, *others = lines
-    for at, line in enumerate(others, 1):
+    """Have a worker for each of the lines, which are numbers of sockets, until all have ended."""
+    # This process only waits: who starts workers need not know them, and none is left as a zombie.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for at, line in enumerate(lines):
         if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # Ends of others' lines kept here would hide from the process that asks that they died.
-            for other in (first, *others[at:]):
+            for other in lines[at + 1 :]:
                 os.close(other)
             try:
                 _serve(line)
             finally:
                 os._exit(0)
         os.close(line)
-    _serve(first)
+    for _ in lines:
+        os.wait()
 
 
 def _serve(line: int) -> None:

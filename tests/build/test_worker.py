@@ -90,6 +90,7 @@ def test_a_worker_that_is_killed_takes_no_other_with_it(
     assert outcomes.count("done") == 2
     assert any("ended before it was done" in outcome for outcome in outcomes)
     assert not _others(workers._process.pid)
+    assert workers._process.returncode == 0
 
 
 _OWNER = """
