@@ -73,7 +73,8 @@ def install(python: str, words: Sequence[str], lock: int) -> None:
 
     :raises BootstrapError: with the last of pip's own words.
     """
-    argv = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-user"]
+    argv = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-user"]
+    argv.append("--progress-bar=off" if sys.stderr.isatty() else "--quiet")
     code, output = _run([*argv, *words], lock)
     if code != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
@@ -173,17 +174,37 @@ def _create(venv: str, lock: int) -> None:
 
 
 def _run(argv: Sequence[str], lock: int) -> tuple[int, str]:
-    """Return the exit code and all that was printed."""
-    done = subprocess.run(
+    """Return the exit code and all that was printed; on a terminal the present line is seen."""
+    shows, printed = sys.stderr.isatty(), list[str]()
+    with subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        check=False,
         pass_fds=[lock],
-    )
-    return done.returncode, done.stdout
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                printed.append(line)
+                if shows:
+                    _show_passing(line.strip())
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            if shows:
+                _show_passing("")
+    return process.returncode, "".join(printed)
+
+
+def _show_passing(line: str) -> None:
+    """Show a line that the next one takes the place of."""
+    room = os.get_terminal_size(2).columns or 80
+    shown = "".join(each for each in f"  {line}" if each.isprintable())[: room - 1]
+    sys.stderr.write(f"\r\033[K{shown.rstrip()}")
+    sys.stderr.flush()
 
 
 def _groups_of(venv: str) -> list[str]:

@@ -68,3 +68,19 @@ def test_a_python_that_has_envtool_is_used_as_it_is() -> None:
     argv = [sys.executable, "-m", "envtool", "--version"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("envtool 0.1.0\n", "")
+
+
+def test_what_pip_is_at_is_seen_on_a_terminal_only(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho Collecting numpy\necho $@ > " + f"{tmp_path}/words\n")
+    python.chmod(0o755)
+    code = f"from envtool.bootstrap import install; install({str(python)!r}, ['x'], 0)"
+    ours, theirs = os.openpty()
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
+    assert b"\r\x1b[K  Collecting numpy\r\x1b[K" in os.read(ours, 4096)
+    assert "--quiet" not in (tmp_path / "words").read_text()
+    os.close(ours)
+    os.close(theirs)
+    plain = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert (plain.stdout, plain.stderr) == (b"", b"")
+    assert "--quiet" in (tmp_path / "words").read_text()
