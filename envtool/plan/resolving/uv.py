@@ -110,7 +110,7 @@ class Uv:
         :raises ResolutionError: there is none; it says why in our words and uv's.
         :raises StoreError: the cache cannot be written.
         """
-        with disk_errors("resolve"), _folder(self.cache_dir) as folder:
+        with disk_errors("make a folder for the resolution"), _folder(self.cache_dir) as folder:
             _write(folder, "r.in", "".join(f"{line}\n" for line in question.requirements))
             _write(folder, "uv.toml", "")  # ends uv's search for settings in the folders above
             with _Guess(self, question, folder) as guess:

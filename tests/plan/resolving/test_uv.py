@@ -209,7 +209,7 @@ def test_an_interrupt_leaves_nothing_behind(lock: Lockdown, tmp_path: Path) -> N
 
 
 def test_a_cache_that_cannot_be_made_says_so(lock: Lockdown) -> None:
-    with pytest.raises(StoreError, match="cannot resolve"):
+    with pytest.raises(StoreError, match="cannot make a folder for the resolution"):
         lock("tiny", cache_dir="/proc/nowhere")
 
 
