@@ -28,7 +28,11 @@ from envtool.values import value
 MAX_INFLATE = 1032
 """Deflate cannot expand further; a member that claims more lies about its size."""
 CHUNK = 8 << 20
-"""Members up to this size are read in one piece, larger ones in pieces of it."""
+"""Members up to this size are read in one piece."""
+_WHOLE = 64 << 20
+"""Members up to this size are inflated in one piece, larger ones in pieces of `CHUNK`."""
+_PIECE = 1 << 20
+"""What is inflated in one piece is handed on in pieces that a processor's cache holds."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _SCHEMES = {"purelib": "site-packages", "platlib": "site-packages"}
@@ -307,6 +311,13 @@ class Wheel:
 
     def whole(self, member: Member) -> Data:
         """Return all bytes of a member of at most `CHUNK`, checked as `read` does."""
+        data = self._contents(member)
+        if member.digest is not None:
+            algorithm = member.digest[0]
+            self._check_digest(member, member.digest, _HASHES[algorithm](data).digest())
+        return data
+
+    def _contents(self, member: Member) -> Data:
         start = self._data_start(member)
         with self._bytes[start : start + member.packed] as packed:
             if len(packed) != member.packed:
@@ -318,9 +329,6 @@ class Wheel:
                 raise self._damaged(member) from error
         if len(data) != member.size:
             raise self._damaged(member)
-        if member.digest is not None:
-            algorithm = member.digest[0]
-            self._check_digest(member, member.digest, _HASHES[algorithm](data).digest())
         return data
 
     def _damaged(self, member: Member) -> WheelError:
@@ -330,7 +338,7 @@ class Wheel:
         if b2a_base64(digest, newline=False).translate(_URLSAFE, b"=") != recorded[1].encode():
             raise self._fail(f"{member.name!r} is not what RECORD says it is")
 
-    def read(self, member: Member) -> Iterator[bytes]:
+    def read(self, member: Member) -> Iterator[Data]:
         """Yield the member's bytes, `member.size` in all, checked against RECORD at the end.
 
         :raises WheelError: truncated, of another size, or not what RECORD says.
@@ -349,7 +357,11 @@ class Wheel:
         if hasher is not None and member.digest is not None:
             self._check_digest(member, member.digest, hasher.digest())
 
-    def _pieces(self, member: Member) -> Iterator[bytes]:
+    def _pieces(self, member: Member) -> Iterator[Data]:
+        if member.size <= _WHOLE:
+            data = self._contents(member)
+            yield from (data[at : at + _PIECE] for at in range(0, len(data), _PIECE))
+            return
         start = self._data_start(member)
         end = start + member.packed
         if end > len(self._map):

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import random
 import stat
 import warnings
 import zipfile
@@ -17,10 +18,13 @@ from hypothesis import strategies as st
 
 from envtool.build.unpack import unpack
 from envtool.errors import WheelError
+from envtool.sources import wheel as wheel_module
 from envtool.sources.wheel import CHUNK, MAX_DEPTH, EntryPoint, Wheel
 
 if TYPE_CHECKING:
     from fixtures.wheels import MakeWheel, Tamper
+
+    from envtool.sources.members import Data
 
 FILENAME = "tiny-1.0-py3-none-any.whl"
 INFO = "tiny-1.0.dist-info"
@@ -260,10 +264,41 @@ def test_claim_that_no_deflate_can_keep_is_refused_unread(tmp_path: Path) -> Non
     assert_refused(path, "which cannot be")
 
 
+@pytest.fixture(params=["whole", "in pieces"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param != "whole":
+        monkeypatch.setattr(wheel_module, "_WHOLE", 0)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.usefixtures("either_way")
+def test_large_member_is_read_in_pieces(tmp_path: Path, method: int) -> None:
+    large = random.Random(1).randbytes(2 * CHUNK + 12345)
+    path = forge(tmp_path, Entry("large", large, method=method))
+    with Wheel(str(path), FILENAME) as wheel:
+        member = next(member for member in wheel.members if member.name == "large")
+        pieces = list(wheel.read(member))
+    assert b"".join(pieces) == large
+    assert max(map(len, pieces)) <= CHUNK
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("change", [-1, 1, 1000])
+def test_large_member_of_another_size_than_it_claims_is_refused(
+    tmp_path: Path, change: int
+) -> None:
+    path = forge(tmp_path, Entry("large", b"x" * (CHUNK + 1), twist=resized(change)))
+    with Wheel(str(path), FILENAME) as wheel:
+        member = next(member for member in wheel.members if member.name == "large")
+        with pytest.raises(WheelError, match="bytes it claims"):
+            list(wheel.read(member))
+
+
+@pytest.mark.usefixtures("either_way")
 def test_bomb_that_claims_to_be_small_yields_nothing(tmp_path: Path) -> None:
     size = 3 * CHUNK
     path = forge(tmp_path, Entry("bomb", b"\0" * size, twist=resized(10 - size)))
-    pieces: list[bytes] = []
+    pieces: list[Data] = []
     with Wheel(str(path), FILENAME) as wheel:
         bomb = next(member for member in wheel.members if member.name == "bomb")
         with pytest.raises(WheelError, match="not the 10 bytes it claims"):
