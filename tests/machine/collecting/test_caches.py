@@ -109,7 +109,7 @@ def test_what_the_network_is_needed_for_stays_offline(store: Store, cache: Path)
 def test_a_stamp_is_as_old_as_it_is_there(store: Store, cache: Path) -> None:
     stamp = write(cache / "prompt/1000", idle=True)
     assert dropped(store) == set()
-    assert dropped(store, now=NOW + IDLE + 60) == {stamp}
+    assert dropped(store, now=time.time() + IDLE + 60) == {stamp}
 
 
 def test_a_declaration_without_a_file_goes_when_nobody_enters_it(
@@ -141,7 +141,7 @@ def test_what_is_damaged_is_left_to_whoever_reads_it(store: Store, cache: Path) 
         write(cache / f"entries/k/{at}.json", text)
         write(cache / f"commits/{at}", text)
     assert dropped(store) == set()
-    assert len(dropped(store, now=NOW + IDLE + 60)) == 18
+    assert len(dropped(store, now=time.time() + IDLE + 60)) == 18
     assert not (cache / "entries/k").exists()
 
 
