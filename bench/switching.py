@@ -10,15 +10,30 @@ that the set is made of, which is what people pin, then small ones that came alo
 takes depends on how many files the package has and on the file system (`--folder`).
 """
 
+import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from index import OLDER, REQUIREMENTS
 from stage import DIRECT, Stage, envtool, options, perform, stage
-from timing import Command, Prepare, interleave, report
+from timing import Command, Prepare, interleave, median, report
 
 GOAL = 0.5
+LEAST = """
+import os, sqlite3, sys, tomllib
+with open(sys.argv[1], "rb") as file:
+    tomllib.load(file)
+os.mkdir(sys.argv[2])
+for number in range(242):
+    os.symlink(f"../../object/{number}", f"{sys.argv[2]}/{number}")
+database = sqlite3.connect(f"{sys.argv[2]}/db")
+database.execute("create table paths (path)")
+database.execute("insert into paths values ('path')")
+database.commit()
+"""
+"""What no program in Python can leave out: reading a declaration, linking, and one commit."""
 Sides = dict[str, Prepare]
 
 
@@ -107,11 +122,25 @@ def warm(here: Stage) -> None:
     perform(projects.sync())
 
 
+def least(here: Stage, chosen: Namespace) -> None:
+    """Print what an empty Python takes, and one that does nothing but what has to be done."""
+    declaration = here.folder / "older-envtool/envtool.toml"
+    sides: Sides = {
+        "empty": lambda _: here.command([sys.executable, "-c", "pass"]),
+        "least": lambda number: here.command(
+            [sys.executable, "-c", LEAST, declaration, here.folder / f"least-{number}"]
+        ),
+    }
+    for name, runs in interleave(sides, rounds=chosen.rounds or 11, wait=chosen.wait).items():
+        print(f"Python, {name}: {median(runs) * 1e3:.1f} ms", flush=True)
+
+
 def main() -> None:
     """Measure."""
     chosen = options(__doc__)
     with stage(chosen) as here:
         warm(here)
+        least(here, chosen)
         for kind, wanted in (("asked for", True), ("small", False)):
             numbers = [at for at, name in enumerate(pins(OLDER)) if (name in DIRECT) is wanted]
             for locked in (False, True):
