@@ -50,22 +50,13 @@ def _by_zlib(data: memoryview, most: int) -> bytes:
 
 
 @cache
-def _whole() -> Callable[[memoryview, int], Data]:
-    """Return what inflates to a number of bytes, or fewer; where they are more it may fail."""
+def _whole() -> tuple[Callable[[memoryview, int], Data], type[Exception]]:
+    """Return what inflates to a number of bytes or fewer, and its error; more may be one, too."""
     try:
         import deflate
     except ImportError:
-        return _by_zlib
-    return deflate.deflate_decompress
-
-
-@cache
-def _errors() -> tuple[type[Exception], ...]:
-    try:
-        import deflate
-    except ImportError:
-        return (zlib.error,)
-    return (deflate.DeflateError,)
+        return _by_zlib, zlib.error
+    return deflate.deflate_decompress, deflate.DeflateError
 
 
 def inflate(data: memoryview, size: int) -> Data:
@@ -73,10 +64,11 @@ def inflate(data: memoryview, size: int) -> Data:
 
     :raises DeflateError: they are damaged, or inflate to more or to fewer.
     """
+    call, its_error = _whole()
     try:
         # One byte more than claimed is enough to see that the claim is a lie.
-        found = _whole()(data, size + 1)
-    except _errors() as error:
+        found = call(data, size + 1)
+    except its_error as error:
         raise DeflateError from error
     if len(found) != size:
         raise DeflateError

@@ -343,7 +343,7 @@ class Wheel:
 
         :raises WheelError: truncated, of another size, or not what RECORD says.
         """
-        hasher = hashlib.new(member.digest[0]) if member.digest else None
+        hasher = _HASHES[member.digest[0]]() if member.digest else None
         left = member.size
         for piece in self._pieces(member):
             left -= len(piece)
