@@ -104,11 +104,10 @@ def test_a_theme_that_writes_the_prompt_anew_keeps_the_name(
     assert child.answer("echo $PROMPT_COMMAND").startswith("PS1=")
 
 
+@pytest.mark.programs("zsh")
 def test_zsh_files_in_a_folder_of_the_users_choice(
     place: Any, make_generation: Any, spawn: Any
 ) -> None:
-    if not shutil.which("zsh"):
-        pytest.skip("zsh is not here")
     make_generation()
     (place.home / "zsh").mkdir()
     (place.home / ".zshenv").write_text("export ZDOTDIR=$HOME/zsh\n")

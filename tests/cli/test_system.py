@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -193,9 +192,8 @@ def test_isolation_shows_them_and_nothing_of_the_hosts(switched: "Run", place: "
     assert lines[1:] == ["42"]
 
 
+@pytest.mark.programs("unshare")
 def test_another_user_sees_the_same(switched: "Run", place: "Place") -> None:
-    if shutil.which("unshare") is None:
-        pytest.skip("there is no unshare")
     as_user = ["unshare", "-U", "--map-user=1234", "--map-group=1234"]
     line = "id -u; dot -V 2>&1; touch made; stat -c %u made; envtool run git --version"
     ended = switched("run", "sh", "-c", line, within=as_user)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -92,9 +91,8 @@ def test_a_terminal_that_is_gone_ends_the_shell(shell: str, enter: Any, tmp_path
     assert not child.isalive()
 
 
+@pytest.mark.programs("bash", "zsh", "fish")
 def test_shells_of_three_kinds_unwind_with_their_codes(enter: Any, make_generation: Any) -> None:
-    if not all(map(shutil.which, ("bash", "zsh", "fish"))):
-        pytest.skip("needs bash, zsh and fish")
     make_generation({"inner": "#!/bin/sh\n"}, environment="ci")
     child = enter("bash")
     variables = "env | sort | grep -v -e ^_= -e ^SHLVL="

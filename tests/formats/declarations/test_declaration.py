@@ -4,26 +4,12 @@ import subprocess
 import sys
 
 import pytest
+from fixtures.declarations import read
 
 from envtool.formats.declarations.declaration import (
-    Declaration,
-    Kind,
     lock_digest,
 )
-from envtool.formats.declarations.reading import parse
 from envtool.values import replace
-
-
-def read(
-    text: str, *, kind: Kind = "envtool.toml", environment: str = "default", path: str = ""
-) -> Declaration:
-    path = path or {
-        "envtool.toml": "/home/me/My Project/envtool.toml",
-        "pyproject.toml": "/home/me/My Project/pyproject.toml",
-        "script": "/home/me/Plot It.py",
-    }.get(kind, "/home/me/Study 1.ipynb")
-    return parse(text, path=path, kind=kind, environment=environment)
-
 
 BASE = """\
 python = ">=3.11"

@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from fixtures.declarations import read
 from fixtures.tables import TABLES, as_toml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -56,17 +57,6 @@ base = false
 dependencies = ["sphinx"]
 kernel = { name = "docs" }
 """
-
-
-def read(
-    text: str, *, kind: Kind = "envtool.toml", environment: str = "default", path: str = ""
-) -> Declaration:
-    path = path or {
-        "envtool.toml": "/home/me/My Project/envtool.toml",
-        "pyproject.toml": "/home/me/My Project/pyproject.toml",
-        "script": "/home/me/Plot It.py",
-    }.get(kind, "/home/me/Study 1.ipynb")
-    return parse(text, path=path, kind=kind, environment=environment)
 
 
 def faults_of(
