@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from envtool import signals
 from envtool.errors import EnvtoolError
 from envtool.kernel.drift import log, mention
 from envtool.kernel.goal import Declared, Found, Goal
@@ -97,22 +98,13 @@ def _add_site() -> None:
 
 def _become(entry: Entry, connection_file: str) -> NoReturn:
     argv = [*entry.argv, "-f", connection_file]
-    _restore_signals()
+    signals.restore()
     try:
         os.execve(argv[0], argv, entry.environ)  # noqa: S606 - becoming the kernel is the point
     except OSError as error:
         raise EnvtoolError(
             f"{argv[0]} cannot be started: {error.strerror}", hint="envtool switch"
         ) from error
-
-
-def _restore_signals() -> None:
-    """Undo what Python ignores at its start: an ignored signal stays ignored across exec."""
-    # The module under `signal`, whose enumerations would take longer than all that is done here.
-    import _signal  # type: ignore[import-not-found]
-
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(number, _signal.SIG_DFL)
 
 
 def _relay(connection_file: str, goal: Goal, fault: EnvtoolError | None) -> int:

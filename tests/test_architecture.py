@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 ROOMS = {"envtool": "envtool", "kernel": "envtool.kernel", "magics": "envtool.magics"}
 FLOORS = (
-    {"errors", "reporting", "values"},
+    {"errors", "reporting", "signals", "values"},
     {"formats"},
     {"sources"},
     {"machine"},

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from envtool import signals
+
 __all__ = ["execute", "locate"]
 
 
@@ -34,7 +36,8 @@ def execute(
         from envtool.machine.isolating.system import enter_system
 
         enter_system(system, f"{environ['ENVTOOL_ENVIRONMENT']}/bin/python")
-    _restore_signals()
+    signals.restore()
+    sys.stdout.flush()
     try:
         os.execve(path, list(words), dict(environ))  # noqa: S606 - to become it is the point
     except OSError as error:
@@ -64,15 +67,6 @@ _REPLACED = ("/usr/", "/bin/", "/sbin/", "/lib")
 def _is_inside(system: str | None, path: str) -> bool:
     """Say whether the system root has a file; links such as those of alternatives lead inside."""
     return system is not None and path.startswith(_REPLACED) and os.path.lexists(system + path)
-
-
-def _restore_signals() -> None:
-    """Undo what Python ignores at its start: an ignored signal stays ignored across exec."""
-    import signal
-
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    sys.stdout.flush()
 
 
 _ASIDE = ("/usr/games", "/usr/sbin")

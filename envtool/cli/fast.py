@@ -3,13 +3,14 @@
 For the everyday case only: no options, a declaration in TOML that is the one its current generation
 came from, byte by byte. At the least doubt it returns, having done nothing, and `envtool.cli.run`
 does the same the thorough way. tests/cli/test_fast.py holds the two equal. Nothing is imported that
-the interpreter has not loaded anyway, but two rooms that import nothing either.
+the interpreter has not loaded anyway, but three rooms that import nothing either.
 """
 
 from __future__ import annotations
 
 import os
 
+from envtool import signals
 from envtool.formats import entry
 from envtool.formats.plain_json import loads
 
@@ -103,11 +104,7 @@ def _program(name: str, path: str) -> str | None:
 
 
 def _become(program: str, words: Sequence[str], environ: Mapping[str, str]) -> None:
-    # The module under `signal`, whose enumerations would take longer than everything here.
-    import _signal  # type: ignore[import-not-found]
-
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(number, _signal.SIG_DFL)
+    signals.restore()
     try:
         os.execve(program, list(words), dict(environ))  # noqa: S606 - becoming it is the purpose
     except OSError:

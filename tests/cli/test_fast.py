@@ -86,6 +86,7 @@ def test_it_loads_nothing_of_ours_but_itself(make_generation: Any, place: Any) -
         "envtool.formats",
         "envtool.formats.entry",
         "envtool.formats.plain_json",
+        "envtool.signals",
     }
     assert not {"typing", "dataclasses", "pathlib", "hashlib", "subprocess"} & set(loaded)
 

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from envtool import signals
 from envtool.errors import SandboxError
 from envtool.machine.isolating.namespaces import (
     NEW_IPC,
@@ -161,8 +162,7 @@ def _collect(proc: str, ready: int) -> NoReturn:
 
 
 def _execute(words: Sequence[str], environ: Mapping[str, str], folder: str) -> NoReturn:
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    signals.restore()
     forgo_privileges()
     try:
         os.chdir(folder)
